@@ -1,0 +1,101 @@
+/* Floor 1: the configuration. One table of keys (src/config/table.c) gives each key its name, type, default, range and
+ * help; the YAML reader, key=value overrides, --help, the reference page and the written-out configuration all come
+ * from it. Read once into one `struct config`; nothing below src/cli changes it. */
+#ifndef IDDPM_CONFIG_H
+#define IDDPM_CONFIG_H
+
+#include "iddpm/base.h"
+
+#define CONFIG_LIST_MAX 16
+
+struct int_list {
+    int n;
+    int64_t v[CONFIG_LIST_MAX];
+};
+struct float_list {
+    int n;
+    double v[CONFIG_LIST_MAX];
+};
+
+/* Names, meanings and defaults are the authors' flags (script_util.py, image_train.py) where they have one;
+ * channel_mult, conv_resample, in_channels, num_classes, total_steps, ema_warmup and the groups run, parallel and store
+ * are ours. */
+struct config {
+    struct {
+        char *dir;    /* folder of the run */
+        int64_t seed; /* of all randomness */
+    } run;
+    struct {
+        char *path;      /* folder made by `iddpm import` */
+        char *eval_path; /* held-out data, default of `iddpm nll`; "" if none */
+        double cache;    /* GiB per rank that may be used to keep images in memory */
+    } data;
+    struct {
+        int64_t image_size, in_channels, num_channels, num_res_blocks, num_heads, num_heads_upsample;
+        struct int_list channel_mult;          /* n = 0: the authors' for 32, 64 and 256 pixels, else an error */
+        struct int_list attention_resolutions; /* in pixels, "16,8" */
+        bool use_scale_shift_norm, class_cond, conv_resample;
+        int64_t num_classes; /* with class_cond; 0: as many as the data set has */
+        double dropout;
+    } model;
+    struct {
+        bool learn_sigma, sigma_small, use_kl, predict_xstart, rescale_timesteps, rescale_learned_sigmas;
+        int64_t diffusion_steps;
+        char *noise_schedule;     /* linear | cosine */
+        char *timestep_respacing; /* "", "250", "ddim25", "10,15,20" */
+    } diffusion;
+    struct {
+        int64_t batch_size; /* global */
+        int64_t microbatch; /* images of a leaf in memory at once; -1: all */
+        double lr, weight_decay;
+        int64_t lr_anneal_steps, total_steps; /* total_steps 0: lr_anneal_steps; both 0 is an error of `train` */
+        struct float_list ema_rate;
+        bool ema_warmup;
+        char *schedule_sampler; /* uniform | loss-second-moment */
+        int64_t log_interval, save_interval;
+        char *resume_checkpoint;
+    } train;
+    struct {
+        int64_t leaves;  /* 0: the default rule */
+        char *reduction; /* mpi_allreduce */
+        int64_t threads; /* OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1 */
+    } parallel;
+    struct {
+        int64_t keep;       /* newest checkpoints kept */
+        int64_t keep_every; /* and every k-th by number of saves; 0: none */
+    } store;
+    struct config_origin *origin; /* private: where each key was set */
+};
+
+/* Reads `path` (NULL: defaults only), then applies the n overrides "group.key=value" (any unique last part of a name
+ * will do), and checks types and ranges. Fails with IDDPM_USAGE and a text naming file, line, key, what was found, what
+ * is allowed, and for an unknown key the nearest known one. Destroy with config_destroy (also after failure: *out is
+ * NULL). */
+enum iddpm_status config_load(struct config **out, const char *path, int n, const char *const *overrides);
+/* The same from YAML text; `name` stands for the file in messages. For the configuration kept in a checkpoint. */
+enum iddpm_status config_parse(struct config **out, const char *name, const char *text, int n,
+                               const char *const *overrides);
+void config_destroy(struct config *config);
+
+/* The full resolved configuration as YAML with the groups in table order, which config_parse reads back to equal
+ * values. free() the text. */
+enum iddpm_status config_text(const struct config *config, char **out);
+
+/* For checks of combinations, which stand beside what they protect: "FILE:LINE: group.key: <text>" (or "group.key=...
+ * on the command line", or "default of group.key"). Returns IDDPM_USAGE. */
+enum iddpm_status config_error(const struct config *config, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* True when the file or an override set this key. */
+bool config_is_set(const struct config *config, const char *key);
+/* Gives `key` the value `text`, as an override would (for values found at run time, such as num_classes). */
+enum iddpm_status config_set(struct config *config, const char *key, const char *text);
+
+/* Compares: appends to *out (free()) one line "group.key: A here, B there" for each differing key that is not in
+ * `ignored`, a NULL-terminated list of keys or prefixes ("store."). *out is NULL when nothing differs. */
+enum iddpm_status config_difference(const struct config *here, const struct config *there, const char *const *ignored,
+                                    char **out);
+
+/* The reference of all keys, made from the table: plain text for --help, Markdown for the documentation. */
+void config_print_help(FILE *stream, bool markdown);
+
+#endif

@@ -1,0 +1,102 @@
+/* Floor 3: data sets. Importers write a folder of HDF5 shards with an index (written last: without it nothing is a data
+ * set); readers give batches. Free of MPI. */
+#ifndef IDDPM_DATA_H
+#define IDDPM_DATA_H
+
+#include "iddpm/base.h"
+#include "iddpm/store.h"
+
+/* ---- pictures (picture*.c, resize.c) ----------------------------------------------------------------------------- */
+
+/* 8-bit RGB (or grey, channels 1), rows top to bottom, no padding. pixels: malloc'ed, free with picture_destroy. */
+struct picture {
+    int width, height, channels;
+    uint8_t *pixels;
+};
+void picture_destroy(struct picture *picture);
+/* Reads PNG or JPEG by content into RGB as Pillow's convert("RGB") does: palette and 1 bit expanded, alpha dropped,
+ * 16-bit grey by >> 8, CMYK by Pillow's formula. Errors name the file and the reason. */
+enum iddpm_status picture_read(struct picture *out, const char *path);
+enum iddpm_status picture_write_png(const struct picture *picture, const char *path);
+/* Pillow's Image.resize with BOX or BICUBIC on 8-bit pixels (two passes, fixed-point coefficients, round half up). */
+enum picture_filter { FILTER_BOX, FILTER_BICUBIC };
+enum iddpm_status picture_resize(const struct picture *in, int width, int height, enum picture_filter filter,
+                                 struct picture *out);
+/* The authors' loader (image_datasets.py): BOX halving while at least twice too large, BICUBIC, centre crop to size. */
+enum iddpm_status picture_to_size(const struct picture *in, int size, struct picture *out);
+/* Several pictures [n][h][w][c] (c 1 or 3) in a grid, about square, one pixel apart on white. */
+enum iddpm_status picture_grid(int n, int h, int w, int c, const uint8_t *images, struct picture *out);
+
+/* ---- import (import*.c) ------------------------------------------------------------------------------------------ */
+
+enum import_kind { IMPORT_DIGITS, IMPORT_CIFAR10, IMPORT_FOLDER, IMPORT_NPZ };
+struct import_options {
+    enum import_kind kind;
+    const char *source;   /* digits: NULL for the built-in file */
+    const char *target;   /* folder to make; must not hold a data set yet */
+    int size;             /* folder: pixels; 0 elsewhere */
+    int shards;           /* 0: 16, or fewer when there are fewer images */
+    const char *split;    /* "train" (default) or "test" */
+    bool strict;          /* a picture that cannot be read fails the import */
+    bool authors_classes; /* cifar10: classes by sorted names */
+    uint64_t seed;        /* of the order in which images are dealt */
+};
+struct import_result {
+    uint64_t images, skipped;
+    int classes, shards;
+};
+enum iddpm_status data_import(const struct import_options *options, struct import_result *result);
+
+/* ---- reading (dataset.c) ----------------------------------------------------------------------------------------- */
+
+struct dataset {
+    char *folder, *source, *license, *hash; /* hash: of all pixels and labels in global order */
+    uint64_t images;
+    int height, width, channels;
+    int classes; /* 0: unlabelled */
+    char **class_names;
+    int shards;
+    uint64_t *shard_images;
+};
+/* Reads the index only. */
+enum iddpm_status dataset_open(struct dataset **out, const char *folder);
+void dataset_close(struct dataset *dataset);
+enum iddpm_status dataset_verify(const struct dataset *dataset); /* checksum of every shard */
+
+/* Images by global index: index g is image g / shards of shard g % shards (dealt round-robin). */
+enum iddpm_status dataset_read(const struct dataset *dataset, uint64_t first, uint64_t count, uint8_t *images,
+                               int64_t *labels);
+
+/* The images of one leaf m of L, a stream without end: the k-th image is a closed formula of (seed, k). Leaf m owns the
+ * shards s with s mod L = m; when L > shards, shard m mod S, of whose images those with i mod (leaves of that shard)
+ * equal to m / S. Every epoch is a new permutation of what the leaf owns. Kept in memory when the bytes fit
+ * `cache_bytes`, else read per image. */
+struct leaf_reader;
+enum iddpm_status leaf_reader_create(struct leaf_reader **out, const struct dataset *dataset, int leaf, int leaves,
+                                     uint64_t seed, uint64_t cache_bytes);
+void leaf_reader_destroy(struct leaf_reader *reader);
+uint64_t leaf_reader_images(const struct leaf_reader *reader);
+/* Images number k, k + 1, ... of the stream. labels may be NULL. */
+enum iddpm_status leaf_reader_get(struct leaf_reader *reader, uint64_t k, int count, uint8_t *images, int64_t *labels);
+
+/* x / 127.5 - 1 in double, n bytes */
+void pixels_to_signal(size_t n, const uint8_t *pixels, double *x);
+/* uint8 by truncation of clamp((x + 1) 127.5, 0, 255), as the authors' image_sample.py */
+void signal_to_pixels(size_t n, const double *x, uint8_t *pixels);
+
+/* ---- NPZ (npz.c) ------------------------------------------------------------------------------------------------- */
+
+struct npz_array {
+    char name[64]; /* "arr_0" */
+    enum store_type type;
+    int ndim;
+    uint64_t dims[STORE_DIMS];
+    void *data;
+};
+/* Uncompressed (np.savez), atomically. */
+enum iddpm_status npz_write(const char *path, int n, const struct npz_array *arrays);
+/* Stored or deflated members; data malloc'ed, npz_free. */
+enum iddpm_status npz_read(const char *path, int *n, struct npz_array **arrays);
+void npz_free(int n, struct npz_array *arrays);
+
+#endif

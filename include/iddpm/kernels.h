@@ -1,0 +1,133 @@
+/* Floor 1: numeric kernels on raw float32 pointers. Activations are channels last: [n][h][w][c], where a row of c
+ * channels starts every `pitch` floats (pitch >= c), so that a tensor may be a slice of a wider one. Nothing here fails
+ * or allocates; scratch is given by the caller. All kernels use OpenMP over outputs, cut into pieces that do not depend
+ * on the number of threads: results have the same bits for any number. */
+#ifndef IDDPM_KERNELS_H
+#define IDDPM_KERNELS_H
+
+#include "iddpm/base.h"
+
+/* Selects the instruction set once, before any kernel runs: "portable", "avx2", "avx512"; NULL: the best that this
+ * processor and build have. IDDPM_USAGE when it cannot run here. Also sets OpenBLAS to one thread. */
+enum iddpm_status kernels_select(const char *isa);
+const char *kernels_isa(void);
+/* Denormals to zero on the calling thread and on all OpenMP threads. */
+void kernels_flush_denormals(void);
+
+/* ---- 3x3 convolution, padding 1, stride 1 or 2 (conv3x3*.c) ------------------------------------------------------ */
+
+struct conv_shape {
+    int n, h, w;          /* input; the output is ceil(h / stride) x ceil(w / stride) */
+    int c_in, c_out;      /* any counts */
+    int stride;           /* 1 or 2 */
+    int x_pitch, y_pitch; /* of input (or its gradient) and output (or its gradient) */
+};
+
+/* Floats of a packed weight: PACK_FORWARD for conv3x3_forward, PACK_BACKWARD for conv3x3_backward_input. `weight` is
+ * [c_out][c_in][3][3], the authors' order. */
+enum conv_pack { PACK_FORWARD, PACK_BACKWARD };
+size_t conv3x3_packed_size(int c_in, int c_out, enum conv_pack pack);
+void conv3x3_pack(int c_in, int c_out, enum conv_pack pack, const float *weight, float *packed);
+
+/* Floats of scratch that the three passes need for a shape and a number of threads (the largest of the three). */
+size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads);
+
+/* y = conv(x) + bias [+ residual]. residual: NULL or a tensor like y with its own pitch. */
+void conv3x3_forward(const struct conv_shape *shape, const float *x, const float *packed, const float *bias,
+                     const float *residual, int residual_pitch, float *y, float *scratch);
+/* dx = (accumulate ? dx : 0) + conv_transposed(dy). */
+void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, const float *packed, float *dx,
+                            bool accumulate, float *scratch);
+/* dweight[c_out][c_in][3][3] += ..., dbias[c_out] += sum of dy (dbias may be NULL). */
+void conv3x3_backward_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
+                             float *dbias, float *scratch);
+
+/* ---- matrix products over OpenBLAS (gemm.c) ---------------------------------------------------------------------- */
+
+/* One linear layer over `rows` rows: y[row][c_out] = x[row][c_in] weight^T + bias [+ residual]; weight is
+ * [c_out][c_in]. bias and residual may be NULL. */
+void linear_forward(int64_t rows, int c_in, int c_out, const float *x, int x_pitch, const float *weight,
+                    const float *bias, const float *residual, int residual_pitch, float *y, int y_pitch);
+void linear_backward_input(int64_t rows, int c_in, int c_out, const float *dy, int y_pitch, const float *weight,
+                           float *dx, int x_pitch, bool accumulate);
+void linear_backward_weight(int64_t rows, int c_in, int c_out, const float *x, int x_pitch, const float *dy,
+                            int y_pitch, float *dweight, float *dbias); /* both += ; dbias may be NULL */
+
+/* ---- attention (attention.c) ------------------------------------------------------------------------------------- */
+
+/* qkv [n][t][heads][q, k, v][c_head] (unet.py, QKVAttention), q and k each scaled by c_head^(-1/4); y
+ * [n][t][heads][c_head]. */
+struct attention_shape {
+    int n, t, heads, c_head;
+    int qkv_pitch, y_pitch; /* floats between positions */
+};
+size_t attention_scratch_size(const struct attention_shape *shape, int threads);
+void attention_forward(const struct attention_shape *shape, const float *qkv, float *y, float *scratch);
+/* dqkv = (accumulate ? dqkv : 0) + ...; the weights are computed again from qkv. */
+void attention_backward(const struct attention_shape *shape, const float *qkv, const float *dy, float *dqkv,
+                        bool accumulate, float *scratch);
+
+/* ---- group norm, fused (group_norm.c) ---------------------------------------------------------------------------- */
+
+/* y = act(norm(x + pre) (1 + scale) + shift): 32 groups in the authors' networks, eps 1e-5, biased variance over a
+ * group's channels and positions, affine weight and bias inside norm. `act` is SiLU when silu is set. pre   [n][c],
+ * pitch pre_pitch, or NULL: an embedding added before (ResBlock without scale-shift) scale_shift [n][2c], pitch
+ * ss_pitch, or NULL: first half the scale, second the shift (ResBlock with scale-shift) stats [n][groups][2] receives
+ * mean and 1/sqrt(variance + eps) for the backward pass. */
+struct group_norm_shape {
+    int n, hw, c, groups;
+    int x_pitch, y_pitch, pre_pitch, ss_pitch;
+    bool silu;
+};
+size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads);
+void group_norm_forward(const struct group_norm_shape *shape, const float *x, const float *pre,
+                        const float *scale_shift, const float *weight, const float *bias, float *stats, float *y);
+/* dx = (accumulate ? dx : 0) + ...; dpre, dscale_shift = (accumulate_embedding ? itself : 0) + ... (NULL with pre,
+ * scale_shift NULL); dweight, dbias += . */
+void group_norm_backward(const struct group_norm_shape *shape, const float *x, const float *pre,
+                         const float *scale_shift, const float *weight, const float *bias, const float *stats,
+                         const float *dy, float *dx, bool accumulate, float *dpre, float *dscale_shift,
+                         bool accumulate_embedding, float *dweight, float *dbias, float *scratch);
+
+/* ---- elementwise and resampling (elementwise.c, resample.c) ------------------------------------------------------ */
+
+/* rows x c elements with pitches */
+void silu_forward(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch);
+void silu_backward(int64_t rows, int c, const float *x, int x_pitch, const float *dy, int y_pitch, float *dx,
+                   int dx_pitch, bool accumulate);
+/* y = x or y += x */
+void copy_rows(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch, bool accumulate);
+/* y = x m / (1 - rate), m = 0 with probability `rate`, a function of (seed, purpose, step, slot of the image, element).
+ * The backward pass is the same call on the gradient. */
+void dropout_apply(int n, int64_t hw, int c, double rate, const struct rng *key, const uint32_t *slots, const float *x,
+                   int x_pitch, float *y, int y_pitch, bool accumulate);
+/* nearest neighbour, twice as large; h, w are the smaller size */
+void upsample_forward(int n, int h, int w, int c, const float *x, int x_pitch, float *y, int y_pitch);
+void upsample_backward(int n, int h, int w, int c, const float *dy, int y_pitch, float *dx, int x_pitch,
+                       bool accumulate);
+/* 2x2 mean, stride 2; h, w are the larger size, odd rows and columns at the end are dropped (AvgPool2d(2)) */
+void avg_pool_forward(int n, int h, int w, int c, const float *x, int x_pitch, float *y, int y_pitch);
+void avg_pool_backward(int n, int h, int w, int c, const float *dy, int y_pitch, float *dx, int x_pitch,
+                       bool accumulate);
+/* bilinear to h_out x w_out, half-pixel centres, edges clamped (F.interpolate, align_corners = False) */
+void bilinear_forward(int n, int h, int w, int h_out, int w_out, int c, const float *x, int x_pitch, float *y,
+                      int y_pitch);
+void bilinear_backward(int n, int h, int w, int h_out, int w_out, int c, const float *dy, int y_pitch, float *dx,
+                       int x_pitch, bool accumulate);
+/* [cos(t f), sin(t f)], f_i = 10000^(-i / half), in double; y [n][dim] */
+void timestep_embedding(int n, const double *t, int dim, float *y, int y_pitch);
+
+/* ---- optimiser (optimizer.c) ------------------------------------------------------------------------------------- */
+
+/* One AdamW step (Loshchilov & Hutter; torch.optim.AdamW: betas 0.9, 0.999, eps 1e-8, decay applied first) on n
+ * elements, then each EMA e = rate e + (1 - rate) p, in one sweep. `step` counts from 1. */
+struct adamw {
+    double lr, weight_decay, beta1, beta2, eps;
+    int64_t step;
+};
+void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *grad, float *exp_avg, float *exp_avg_sq,
+               int n_ema, const double *rates, float *const *emas);
+/* Sum of squares in double, per block of 1,024 elements, blocks added in order. */
+double sum_of_squares(size_t n, const float *x);
+
+#endif

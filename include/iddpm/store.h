@@ -1,0 +1,98 @@
+/* Floor 2: every HDF5 call. Shards of a data set, checkpoints, results. What the numbers mean is others' business. */
+#ifndef IDDPM_STORE_H
+#define IDDPM_STORE_H
+
+#include "iddpm/base.h"
+#include "iddpm/parallel.h"
+
+/* ---- typed arrays in a file ----------------------------------------------------------------------------------------
+ */
+
+enum store_type { STORE_F32, STORE_F64, STORE_I64, STORE_I32, STORE_U8 };
+
+#define STORE_DIMS 4
+struct store_array {
+    const char *path; /* inside the file, "params/out.2.bias"; groups are made */
+    enum store_type type;
+    int ndim; /* 0: a scalar */
+    uint64_t dims[STORE_DIMS];
+    void *data; /* the whole array, C order, on every rank */
+};
+size_t store_type_bytes(enum store_type type);
+
+/* ---- checkpoints (checkpoint.c, latch.c) ------------------------------------------------------------------------- */
+
+/* Collective. Writes `path` in parallel: each rank writes an equal slice of every array; every array has a CRC-32 in
+ * the file, which does not depend on the number of ranks. `text` (the configuration) and `step` become attributes
+ * "config" and "step" of the root. The order of the steps is described in checkpoint.c: no single fault hangs, and on
+ * any failure the temporary file is removed, an older file of that name stands, and all ranks return the same error. */
+enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
+                                   int n, const struct store_array *arrays);
+
+/* An open checkpoint. Not collective: each rank may open and read alone. */
+struct checkpoint;
+enum iddpm_status checkpoint_open(struct checkpoint **out, const char *path);
+void checkpoint_close(struct checkpoint *checkpoint);
+int64_t checkpoint_step(const struct checkpoint *checkpoint);
+const char *checkpoint_config(const struct checkpoint *checkpoint); /* YAML text; owned by the checkpoint */
+int checkpoint_count(const struct checkpoint *checkpoint);
+/* The i-th array's path, type and shape (data NULL); the path is owned by the checkpoint. */
+struct store_array checkpoint_array(const struct checkpoint *checkpoint, int i);
+int checkpoint_find(const struct checkpoint *checkpoint, const char *path); /* index or -1 */
+/* Reads the whole array into `data` and compares its checksum. Names file and array when it is damaged. */
+enum iddpm_status checkpoint_read(const struct checkpoint *checkpoint, int i, void *data);
+/* Reads and compares every array. */
+enum iddpm_status checkpoint_verify(const struct checkpoint *checkpoint);
+/* Collective. Rank reads its slice of each array, checks joined checksums, and shares slices with all (Allgather), so
+ * that one copy is read from the disk whatever the number of ranks. arrays: path, type, ndim, dims, data to fill; an
+ * array that is missing or has another type or shape is an error that names it with both shapes. */
+enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const char *path, int n,
+                                      const struct store_array *arrays);
+
+/* Steps of the files FOLDER/step-*.h5, ascending, into *steps (free()). Temporary files are not listed. */
+enum iddpm_status checkpoint_list(const char *folder, int64_t **steps, int *n);
+/* FOLDER/step-NNNNNNNN.h5 into out[PATH_SIZE] */
+enum iddpm_status checkpoint_path(char *out, const char *folder, int64_t step);
+/* Rank 0 only: removes all but the newest `keep` and every checkpoint whose number of saves (step / interval) divides
+ * by keep_every, and left temporary files. */
+enum iddpm_status checkpoint_prune(const char *folder, int keep, int keep_every, int64_t save_interval);
+
+/* ---- plain HDF5 files of one writer: results and shards (result.c) -------------------------------------------------
+ */
+
+struct store_attribute {
+    const char *name;
+    enum { STORE_TEXT, STORE_NUMBER, STORE_INTEGER } kind;
+    const char *text;
+    double number;
+    int64_t integer;
+};
+/* Not collective. Writes all arrays and root attributes to a temporary file beside `path`, syncs, renames. */
+enum iddpm_status store_write(const char *path, int n_arrays, const struct store_array *arrays, int n_attributes,
+                              const struct store_attribute *attributes);
+/* Reads one array into malloc'ed *data and its shape into *array (path as asked). */
+enum iddpm_status store_read(const char *path, const char *array_path, enum store_type type, struct store_array *array);
+enum iddpm_status store_read_text(const char *path, const char *object, const char *attribute, char **out); /* free() */
+enum iddpm_status store_read_number(const char *path, const char *object, const char *attribute, double *out);
+
+/* ---- shards (shard.c) ----------------------------------------------------------------------------------------------
+ */
+
+/* One shard file: images uint8 [n][h][w][c], labels int64 [n] (-1: unlabelled), in bounded memory. */
+struct shard_writer;
+enum iddpm_status shard_create(struct shard_writer **out, const char *path, uint64_t n, int h, int w, int c);
+enum iddpm_status shard_append(struct shard_writer *shard, const uint8_t *image, int64_t label);
+/* Writes what is buffered, attribute "crc32" of images and labels, fsyncs and closes. Destroys the writer in any case.
+ */
+enum iddpm_status shard_finish(struct shard_writer *shard);
+void shard_abandon(struct shard_writer *shard); /* closes and removes the file */
+
+struct shard;
+enum iddpm_status shard_open(struct shard **out, const char *path);
+void shard_close(struct shard *shard);
+void shard_shape(const struct shard *shard, uint64_t *n, int *h, int *w, int *c);
+/* `count` images and labels from `first` on; labels may be NULL. */
+enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count, uint8_t *images, int64_t *labels);
+enum iddpm_status shard_verify(struct shard *shard); /* checksums */
+
+#endif

@@ -1,0 +1,109 @@
+#include "iddpm/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum iddpm_status path_join(char *out, const char *folder, const char *name)
+{
+    size_t length = strlen(folder);
+    const char *slash = length && folder[length - 1] == '/' ? "" : "/";
+    if (snprintf(out, PATH_SIZE, "%s%s%s", folder, slash, name) >= PATH_SIZE)
+        return iddpm_error(IDDPM_USAGE, "%s/%s: the path is longer than %d characters", folder, name, PATH_SIZE - 1);
+    return IDDPM_OK;
+}
+
+bool path_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+bool path_is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+enum iddpm_status path_make_folders(const char *path)
+{
+    char part[PATH_SIZE];
+    TRY(path_join(part, path, ""));
+    for (char *p = part + 1; *p; p++) {
+        if (*p != '/') continue;
+        *p = 0;
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return iddpm_error(IDDPM_FAILED, "%s: cannot make this folder: %s", part, strerror(errno));
+        *p = '/';
+    }
+    if (!path_is_folder(path)) return iddpm_error(IDDPM_FAILED, "%s: exists and is no folder", path);
+    return IDDPM_OK;
+}
+
+static int write_all(const char *temporary, const char *text)
+{
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) return errno;
+    int error = 0;
+    for (size_t left = strlen(text); left && !error;) {
+        ssize_t n = write(fd, text, left);
+        if (n < 0 && errno != EINTR) error = errno;
+        if (n > 0) text += n, left -= (size_t)n;
+    }
+    if (!error && fsync(fd) != 0) error = errno;
+    if (close(fd) != 0 && !error) error = errno;
+    return error;
+}
+
+enum iddpm_status path_write_text(const char *path, const char *text)
+{
+    char temporary[PATH_SIZE + 8];
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    int error = write_all(temporary, text);
+    if (!error && rename(temporary, path) != 0) error = errno;
+    if (!error) return IDDPM_OK;
+    unlink(temporary);
+    return iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error));
+}
+
+enum iddpm_status path_read_text(const char *path, size_t limit, char **out)
+{
+    *out = NULL;
+    FILE *stream = fopen(path, "rb");
+    if (!stream) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
+    size_t capacity = 0, length = 0, n = 1;
+    char *text = NULL;
+    enum iddpm_status status = IDDPM_OK;
+    while (n && status == IDDPM_OK) {
+        status = mem_grow(&text, &capacity, length + 4096, 1, path);
+        if (status == IDDPM_OK) length += n = fread(text + length, 1, 4095, stream);
+        if (status == IDDPM_OK && length > limit)
+            status =
+                iddpm_error(IDDPM_FAILED, "%s: longer than %zu bytes, which is the most allowed here", path, limit);
+    }
+    if (status == IDDPM_OK && ferror(stream))
+        status = iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(errno));
+    fclose(stream);
+    if (status != IDDPM_OK) {
+        free(text);
+        return status;
+    }
+    text[length] = 0;
+    *out = text;
+    return IDDPM_OK;
+}
+
+enum iddpm_status path_sync_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0) {
+        int error = errno;
+        if (fd >= 0) close(fd);
+        return iddpm_error(IDDPM_FAILED, "%s: cannot sync this folder: %s", path, strerror(error));
+    }
+    close(fd);
+    return IDDPM_OK;
+}

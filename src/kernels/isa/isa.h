@@ -1,0 +1,29 @@
+/* The files of this folder are compiled once per instruction set (KERNEL_ISA = portable, avx2, avx512). This header
+ * must be their first include: it gives each kernel of KERNEL_LIST a name of its own per instruction set
+ * (conv3x3_forward becomes conv3x3_forward_avx512), so that the code reads as kernels.h declares it.
+ * src/kernels/dispatch.c calls the chosen one. Everything else in these files is static. */
+#ifndef IDDPM_KERNELS_ISA_H
+#define IDDPM_KERNELS_ISA_H
+
+#define ISA_JOIN2(name, isa) name##_##isa
+#define ISA_JOIN(name, isa) ISA_JOIN2(name, isa)
+
+#define conv3x3_packed_size ISA_JOIN(conv3x3_packed_size, KERNEL_ISA)
+#define conv3x3_pack ISA_JOIN(conv3x3_pack, KERNEL_ISA)
+#define conv3x3_scratch_size ISA_JOIN(conv3x3_scratch_size, KERNEL_ISA)
+#define conv3x3_forward ISA_JOIN(conv3x3_forward, KERNEL_ISA)
+#define conv3x3_backward_input ISA_JOIN(conv3x3_backward_input, KERNEL_ISA)
+#define conv3x3_backward_weight ISA_JOIN(conv3x3_backward_weight, KERNEL_ISA)
+#define group_norm_scratch_size ISA_JOIN(group_norm_scratch_size, KERNEL_ISA)
+#define group_norm_forward ISA_JOIN(group_norm_forward, KERNEL_ISA)
+#define group_norm_backward ISA_JOIN(group_norm_backward, KERNEL_ISA)
+#define silu_forward ISA_JOIN(silu_forward, KERNEL_ISA)
+#define silu_backward ISA_JOIN(silu_backward, KERNEL_ISA)
+#define softmax_rows ISA_JOIN(softmax_rows, KERNEL_ISA)
+#define softmax_rows_backward ISA_JOIN(softmax_rows_backward, KERNEL_ISA)
+#define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
+#define sum_of_squares ISA_JOIN(sum_of_squares, KERNEL_ISA)
+
+#include "iddpm/kernels.h"
+
+#endif
