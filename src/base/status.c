@@ -26,7 +26,10 @@ enum iddpm_status iddpm_error_context(enum iddpm_status status, const char *form
     va_start(args, format);
     int used = vsnprintf(next, sizeof next, format, args);
     va_end(args);
-    if (used >= 0 && used < TEXT_SIZE) snprintf(next + used, sizeof next - (size_t)used, ": %s", text);
+    if (used >= 0 && used < TEXT_SIZE) {
+        int room = TEXT_SIZE - used; /* a text too long for the buffer loses its end */
+        snprintf(next + used, (size_t)room, ": %.*s", room > 3 ? room - 3 : 0, text);
+    }
     memcpy(text, next, sizeof text);
     return status;
 }
