@@ -1,10 +1,27 @@
 /* The files of this folder are compiled once per instruction set (KERNEL_ISA = portable, avx2, avx512). This header
  * must be their first include: it gives each kernel of KERNEL_LIST a name of its own per instruction set
  * (conv3x3_forward becomes conv3x3_forward_avx512), so that the code reads as kernels.h declares it.
- * src/kernels/dispatch.c calls the chosen one. Everything else in these files is static. */
+ * src/kernels/dispatch.c, which includes this header without KERNEL_ISA, calls the chosen one. Everything else in these
+ * files is static. A new kernel is a line in the list, a line below it, and its forward in dispatch.c. */
 #ifndef IDDPM_KERNELS_ISA_H
 #define IDDPM_KERNELS_ISA_H
 
+#define KERNEL_LIST(X)                                                                                                 \
+    X(conv3x3_packed_size)                                                                                             \
+    X(conv3x3_pack)                                                                                                    \
+    X(conv3x3_scratch_size)                                                                                            \
+    X(conv3x3_forward)                                                                                                 \
+    X(conv3x3_backward_input)                                                                                          \
+    X(conv3x3_backward_weight)                                                                                         \
+    X(group_norm_scratch_size)                                                                                         \
+    X(group_norm_forward)                                                                                              \
+    X(group_norm_backward)                                                                                             \
+    X(silu_forward)                                                                                                    \
+    X(silu_backward)                                                                                                   \
+    X(adamw_ema)                                                                                                       \
+    X(sum_of_squares)
+
+#ifdef KERNEL_ISA
 #define ISA_JOIN2(name, isa) name##_##isa
 #define ISA_JOIN(name, isa) ISA_JOIN2(name, isa)
 
@@ -19,10 +36,9 @@
 #define group_norm_backward ISA_JOIN(group_norm_backward, KERNEL_ISA)
 #define silu_forward ISA_JOIN(silu_forward, KERNEL_ISA)
 #define silu_backward ISA_JOIN(silu_backward, KERNEL_ISA)
-#define softmax_rows ISA_JOIN(softmax_rows, KERNEL_ISA)
-#define softmax_rows_backward ISA_JOIN(softmax_rows_backward, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
 #define sum_of_squares ISA_JOIN(sum_of_squares, KERNEL_ISA)
+#endif
 
 #include "iddpm/kernels.h"
 
