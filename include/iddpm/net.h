@@ -90,7 +90,7 @@ float *net_output_grad(struct net *net);             /* to be filled before net_
 void net_forward(struct net *net, const struct net_run *run);
 /* After net_forward with the same run: grads[net_flat_size] += gradient. Training mode only. */
 void net_backward(struct net *net, const struct net_run *run, float *grads);
-/* Gradient of input k after net_backward; only when it was asked for with net_want_input_grad before net_finish. */
+/* Gradient of input k after net_backward; only when it was asked for with net_want_input_grad before building. */
 void net_want_input_grad(struct net *net);
 const float *net_input_grad(const struct net *net, int k);
 

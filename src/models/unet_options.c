@@ -1,0 +1,93 @@
+/* The network that a configuration describes, with the checks of what no network can have (script_util.py). */
+#include "iddpm/models.h"
+
+#include <string.h>
+
+static enum iddpm_status channel_mult(const struct config *config, struct unet_options *out)
+{
+    static const struct {
+        int size, n, mult[6];
+    } authors[] = {{256, 6, {1, 1, 2, 2, 4, 4}}, {64, 4, {1, 2, 3, 4}}, {32, 4, {1, 2, 2, 2}}};
+    const struct int_list *list = &config->model.channel_mult;
+    out->n_mult = list->n;
+    for (int i = 0; i < list->n; i++) out->channel_mult[i] = (int)list->v[i];
+    for (size_t k = 0; list->n == 0 && k < sizeof authors / sizeof *authors; k++)
+        if (authors[k].size == out->image_size) {
+            out->n_mult = authors[k].n;
+            memcpy(out->channel_mult, authors[k].mult, sizeof authors[k].mult);
+        }
+    if (out->n_mult > 0) return IDDPM_OK;
+    return config_error(
+        config, "model.channel_mult",
+        "needed at an image_size of %d, for example channel_mult: 1,2; the authors' defaults are for 32, "
+        "64 and 256 pixels",
+        out->image_size);
+}
+
+static enum iddpm_status check_sizes(const struct config *config, const struct unet_options *o)
+{
+    if (o->model_channels % 32)
+        return config_error(config, "model.num_channels",
+                            "%d is not divisible by 32, the number of groups of every group norm", o->model_channels);
+    int factor = 1 << (o->n_mult - 1);
+    if (o->image_size % factor)
+        return config_error(config, "model.image_size",
+                            "%d is not divisible by %d: %d levels of channel_mult halve the image %d times",
+                            o->image_size, factor, o->n_mult, o->n_mult - 1);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status check_heads(const struct config *config, const struct unet_options *o)
+{
+    for (int level = 0; level < o->n_mult; level++) {
+        int channels = o->channel_mult[level] * o->model_channels;
+        bool here = level == o->n_mult - 1; /* the middle block always attends */
+        for (int i = 0; i < o->n_attention; i++) here |= o->attention_ds[i] == 1 << level;
+        if (here && channels % o->num_heads)
+            return config_error(config, "model.num_heads", "%d heads do not divide the %d channels at %d pixels",
+                                o->num_heads, channels, o->image_size >> level);
+        if (here && o->num_heads_upsample != -1 && channels % o->num_heads_upsample)
+            return config_error(config, "model.num_heads_upsample",
+                                "%d heads do not divide the %d channels at %d pixels", o->num_heads_upsample, channels,
+                                o->image_size >> level);
+    }
+    return IDDPM_OK;
+}
+
+static enum iddpm_status check_classes(const struct config *config, int classes, struct unet_options *o)
+{
+    if (!config->model.class_cond) return IDDPM_OK;
+    o->num_classes = (int)config->model.num_classes;
+    if (o->num_classes == 0 && classes > 0) o->num_classes = classes;
+    if (o->num_classes == 0)
+        return config_error(config, "model.class_cond",
+                            classes < 0
+                                ? "the number of classes is not known here: set model.num_classes"
+                                : "the data set has no classes; import one with labels or set class_cond: false");
+    if (classes > o->num_classes)
+        return config_error(config, "model.num_classes", "%d are fewer than the %d classes of the data set",
+                            o->num_classes, classes);
+    return IDDPM_OK;
+}
+
+enum iddpm_status unet_options_from_config(const struct config *config, int classes, struct unet_options *out)
+{
+    memset(out, 0, sizeof *out);
+    out->image_size = (int)config->model.image_size;
+    out->in_channels = (int)config->model.in_channels;
+    out->out_channels = out->in_channels * (config->diffusion.learn_sigma ? 2 : 1);
+    out->model_channels = (int)config->model.num_channels;
+    out->num_res_blocks = (int)config->model.num_res_blocks;
+    out->dropout = config->model.dropout;
+    out->conv_resample = config->model.conv_resample;
+    out->num_heads = (int)config->model.num_heads;
+    out->num_heads_upsample = (int)config->model.num_heads_upsample;
+    out->use_scale_shift_norm = config->model.use_scale_shift_norm;
+    TRY(channel_mult(config, out));
+    TRY(check_sizes(config, out));
+    const struct int_list *resolutions = &config->model.attention_resolutions;
+    out->n_attention = resolutions->n;
+    for (int i = 0; i < resolutions->n; i++) out->attention_ds[i] = out->image_size / (int)resolutions->v[i];
+    TRY(check_heads(config, out));
+    return check_classes(config, classes, out);
+}

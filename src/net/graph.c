@@ -1,0 +1,164 @@
+/* Building: values, ops and parameters are appended; the first error is kept for net_finish. */
+#include "graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum iddpm_status net_create(struct net **out, int batch, enum net_mode mode, int threads)
+{
+    TRY(mem_alloc(out, 1, sizeof **out, "network"));
+    struct net *net = *out;
+    net->batch = batch;
+    net->mode = mode;
+    net->threads = threads;
+    net->output = NONE;
+    return IDDPM_OK;
+}
+
+void net_destroy(struct net *net)
+{
+    if (!net) return;
+    free(net->values);
+    free(net->ops);
+    free(net->params);
+    free(net->buffers);
+    free(net->arena);
+    free(net->packed);
+    free(net->error);
+    free(net);
+}
+
+int graph_fail(struct net *net, const char *format, ...)
+{
+    if (net->status != IDDPM_OK) return NONE;
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    net->status = IDDPM_USAGE;
+    net->error = mem_strdup(text);
+    return NONE;
+}
+
+bool graph_broken(const struct net *net, int value)
+{
+    return net->status != IDDPM_OK || value < 0;
+}
+
+/* Room for one more element of a growing array; an error is kept like any other. */
+static bool more(struct net *net, void *array, size_t *room, size_t n, size_t size)
+{
+    if (mem_grow(array, room, n + 1, size, "network") == IDDPM_OK) return true;
+    graph_fail(net, "%s", iddpm_error_text());
+    net->status = IDDPM_FAILED;
+    return false;
+}
+
+int graph_value(struct net *net, int h, int w, int c, bool needs_grad)
+{
+    if (net->status != IDDPM_OK || !more(net, &net->values, &net->room_values, net->n_values, sizeof *net->values))
+        return NONE;
+    if (h < 1 || w < 1 || c < 1) return graph_fail(net, "a tensor of %d x %d x %d is empty", h, w, c);
+    net->values[net->n_values] = (struct value){
+        .h = h, .w = w, .c = c, .parent = NONE, .needs_grad = needs_grad, .buffer = NONE, .grad_buffer = NONE};
+    return (int)net->n_values++;
+}
+
+int graph_op(struct net *net, struct op op, int h, int w, int c)
+{
+    bool needs_grad = op.param != NONE || (op.kind == &op_input && net->want_input_grad);
+    for (int i = 0; i < OP_INPUTS; i++)
+        if (op.in[i] != NONE) needs_grad |= net->values[op.in[i]].needs_grad;
+    op.out = graph_value(net, h, w, c, needs_grad && net->mode == NET_TRAINING);
+    if (op.out == NONE || !more(net, &net->ops, &net->room_ops, net->n_ops, sizeof *net->ops)) return NONE;
+    op.saved = op.scratch[PASS_FORWARD] = op.scratch[PASS_BACKWARD] = NONE;
+    if (op.kind->in_place) net->values[op.out].parent = op.in[0];
+    net->ops[net->n_ops++] = op;
+    return op.out;
+}
+
+int graph_param(struct net *net, const char *name, const char *suffix, int ndim, const uint64_t *dims)
+{
+    if (net->status != IDDPM_OK || !more(net, &net->params, &net->room_params, net->n_params, sizeof *net->params))
+        return NONE;
+    struct param *param = &net->params[net->n_params];
+    memset(param, 0, sizeof *param);
+    snprintf(param->name, sizeof param->name, "%s%s", name, suffix);
+    param->public.ndim = ndim;
+    param->public.size = 1;
+    for (int i = 0; i < ndim; i++) param->public.size *= param->public.dims[i] = dims[i];
+    param->public.offset = net->flat_size;
+    net->flat_size += (param->public.size + NET_BLOCK - 1) / NET_BLOCK * NET_BLOCK;
+    return (int)net->n_params++;
+}
+
+int graph_root(const struct net *net, int value, int *offset)
+{
+    *offset = 0;
+    while (net->values[value].parent != NONE) {
+        *offset += net->values[value].parent_offset;
+        value = net->values[value].parent;
+    }
+    return value;
+}
+
+int net_input(struct net *net, int h, int w, int c)
+{
+    struct op op = {.kind = &op_input, .in = {NONE, NONE, NONE}, .param = NONE};
+    return graph_op(net, op, h, w, c);
+}
+
+void net_want_input_grad(struct net *net)
+{
+    net->want_input_grad = true;
+}
+
+int net_concat(struct net *net, int a, int b)
+{
+    if (graph_broken(net, a) || graph_broken(net, b)) return NONE;
+    struct value left = net->values[a], right = net->values[b];
+    if (left.h != right.h || left.w != right.w)
+        return graph_fail(
+            net, "%dx%d and %dx%d tensors cannot be concatenated: image sizes must halve evenly at every level", left.h,
+            left.w, right.h, right.w);
+    int rest, root_a = graph_root(net, a, &rest), root_b = graph_root(net, b, &rest);
+    int c = graph_value(net, left.h, left.w, left.c + right.c, left.needs_grad || right.needs_grad);
+    if (c == NONE) return NONE;
+    if (net->values[root_a].c != left.c || net->values[root_b].c != right.c)
+        return graph_fail(net, "a tensor can be concatenated only once");
+    net->values[root_a].parent = net->values[root_b].parent = c;
+    net->values[root_b].parent_offset = left.c;
+    return c;
+}
+
+void net_output(struct net *net, int x)
+{
+    net->output = x;
+}
+
+int net_channels(const struct net *net, int value)
+{
+    return value < 0 ? 0 : net->values[value].c;
+}
+
+int net_height(const struct net *net, int value)
+{
+    return value < 0 ? 0 : net->values[value].h;
+}
+
+int net_width(const struct net *net, int value)
+{
+    return value < 0 ? 0 : net->values[value].w;
+}
+
+uint64_t net_macs(const struct net *net)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < net->n_ops; i++)
+        if (net->ops[i].kind->macs) sum += net->ops[i].kind->macs(net, &net->ops[i]);
+    return sum;
+}
+
+/* An input is an op without work: its value is written by the caller before the forward pass. */
+const struct op_kind op_input = {.name = "input"};

@@ -1,0 +1,163 @@
+/* Private to src/net: what a graph is made of. One op kind is one row of functions (struct op_kind) in one op_*.c file.
+ */
+#ifndef IDDPM_NET_GRAPH_H
+#define IDDPM_NET_GRAPH_H
+
+#include "iddpm/kernels.h"
+#include "iddpm/net.h"
+
+enum { OP_INPUTS = 3, OP_RESIDUAL = 2, NONE = -1 }; /* input OP_RESIDUAL is added to the output as it is */
+
+enum { PASS_FORWARD, PASS_BACKWARD, PASSES };
+
+/* [n][h][w][c]. A value with a parent is a slice of it (concatenation), or the same memory (an op in place). */
+struct value {
+    int h, w, c;
+    int parent, parent_offset; /* NONE, or the value whose memory this is part of, from which channel */
+    bool needs_grad;
+    bool grad_written; /* while planning: an op already gave this gradient */
+    /* filled by the planner */
+    int buffer, grad_buffer; /* of the root; NONE for no gradient */
+    int offset, pitch;       /* channels */
+};
+
+/* A piece of the arena, live over the schedule positions first..last. */
+struct buffer {
+    size_t floats;
+    int first, last;
+    size_t offset;
+};
+
+struct op {
+    const struct op_kind *kind;
+    int in[OP_INPUTS], out; /* values; NONE where an optional input is not used */
+    int param;              /* first of its parameters, NONE without */
+    int stride, heads;      /* convolution; attention */
+    bool silu;              /* group norm */
+    double rate;            /* dropout */
+    int layer;              /* number of this dropout, part of its random key */
+    /* filled by the planner */
+    bool accumulate[OP_INPUTS]; /* add to the input's gradient instead of setting it */
+    int saved;                  /* buffer, NONE without */
+    int scratch[PASSES];
+    size_t packed[PASSES]; /* offsets of packed weights */
+};
+
+/* One row per kind of op. Sizes are in floats. NULL functions mean nothing to do. */
+struct op_kind {
+    const char *name;
+    void (*forward)(const struct net *net, const struct op *op, const struct net_run *run);
+    void (*backward)(const struct net *net, const struct op *op, const struct net_run *run, float *grads);
+    unsigned reads_in_backward;                                    /* bit i: input i's values */
+    bool in_place;                                                 /* the output is input 0's memory */
+    size_t (*saved)(const struct net *net, const struct op *op);   /* kept from forward to backward */
+    size_t (*scratch)(const struct net *net, const struct op *op); /* during one call */
+    uint64_t (*macs)(const struct net *net, const struct op *op);  /* of one image */
+    /* floats of packed weights per pass; and the packing */
+    size_t (*packed_size)(const struct net *net, const struct op *op, int pass);
+    void (*pack)(const struct net *net, const struct op *op, int pass, float *packed);
+};
+
+extern const struct op_kind op_conv3x3, op_linear, op_group_norm, op_dropout, op_attention, op_silu, op_upsample,
+    op_avg_pool, op_bilinear, op_timesteps, op_label_embedding, op_input;
+
+struct param {
+    struct net_param public;
+    char name[96];
+    enum { INIT_UNIFORM, INIT_ZERO, INIT_ONE, INIT_NORMAL } init;
+    double bound; /* of INIT_UNIFORM */
+};
+
+struct net {
+    int batch, threads;
+    enum net_mode mode;
+    bool want_input_grad, finished;
+    enum iddpm_status status; /* first error while building, with its text */
+    char *error;
+    struct value *values;
+    struct op *ops;
+    struct param *params;
+    struct buffer *buffers;
+    size_t n_values, n_ops, n_params, n_buffers;
+    size_t room_values, room_ops, room_params, room_buffers;
+    int output, dropouts;
+    size_t flat_size, arena_floats, packed_floats;
+    float *arena, *packed;
+    const float *param_values;
+};
+
+/* ---- for the builder calls in op_*.c (graph.c) */
+
+int graph_value(struct net *net, int h, int w, int c, bool needs_grad);
+/* Appends an op whose output is a new value h x w x c; its inputs and attributes come from `op`. Returns the value. */
+int graph_op(struct net *net, struct op op, int h, int w, int c);
+/* Appends parameter `name``suffix`; returns its index. */
+int graph_param(struct net *net, const char *name, const char *suffix, int ndim, const uint64_t *dims);
+void graph_init_uniform(struct net *net, int param, double fan_in);
+void graph_init(struct net *net, int param, int init);
+/* Keeps the first error; later calls return NONE. */
+int graph_fail(struct net *net, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool graph_broken(const struct net *net, int value); /* an earlier error, or no such value */
+
+/* ---- for the ops while running */
+
+struct tensor {
+    float *p;
+    int h, w, c, pitch;
+};
+
+static inline const struct value *net_value(const struct net *net, int v)
+{
+    return &net->values[v];
+}
+
+static inline struct tensor tensor_in(const struct net *net, int v, int buffer)
+{
+    const struct value *value = net_value(net, v);
+    struct tensor t = {NULL, value->h, value->w, value->c, value->pitch};
+    if (buffer != NONE) t.p = net->arena + net->buffers[buffer].offset + value->offset;
+    return t;
+}
+
+static inline struct tensor tensor_value(const struct net *net, int v)
+{
+    return tensor_in(net, v, net->values[v].buffer);
+}
+
+/* p is NULL when the value needs no gradient */
+static inline struct tensor tensor_grad(const struct net *net, int v)
+{
+    return tensor_in(net, v, net->values[v].grad_buffer);
+}
+
+static inline float *op_buffer(const struct net *net, int buffer)
+{
+    return buffer == NONE ? NULL : net->arena + net->buffers[buffer].offset;
+}
+
+/* values of the op's k-th parameter */
+static inline const float *op_param(const struct net *net, const struct op *op, int k)
+{
+    return net->param_values + net->params[op->param + k].public.offset;
+}
+
+static inline float *op_param_grad(const struct net *net, const struct op *op, int k, float *grads)
+{
+    return grads + net->params[op->param + k].public.offset;
+}
+
+static inline int64_t tensor_rows(const struct tensor *t, int n)
+{
+    return (int64_t)n * t->h * t->w;
+}
+
+/* Gives the output's gradient to the residual, unless both are the same memory. Before the op changes anything else. */
+void graph_residual_backward(const struct net *net, const struct op *op, const struct net_run *run);
+
+/* The root of a value's memory, and the channel at which the value starts in it. */
+int graph_root(const struct net *net, int value, int *offset);
+
+/* plan.c */
+enum iddpm_status net_plan(struct net *net);
+
+#endif

@@ -1,0 +1,81 @@
+/* 3x3 convolution, padding 1, stride 1 or 2, optionally added to a residual. */
+#include "graph.h"
+
+int net_conv3x3(struct net *net, const char *name, int x, int c_out, int stride, int residual, enum net_init init)
+{
+    if (graph_broken(net, x)) return NONE;
+    struct value in = net->values[x];
+    struct op op = {.kind = &op_conv3x3, .in = {x, NONE, residual}, .stride = stride};
+    op.param = graph_param(net, name, ".weight", 4, (uint64_t[]){(uint64_t)c_out, (uint64_t)in.c, 3, 3});
+    int bias = graph_param(net, name, ".bias", 1, (uint64_t[]){(uint64_t)c_out});
+    if (init == NET_INIT_ZERO) {
+        graph_init(net, op.param, INIT_ZERO);
+        graph_init(net, bias, INIT_ZERO);
+    } else {
+        graph_init_uniform(net, op.param, 9.0 * in.c);
+        graph_init_uniform(net, bias, 9.0 * in.c);
+    }
+    return graph_op(net, op, (in.h + stride - 1) / stride, (in.w + stride - 1) / stride, c_out);
+}
+
+static struct conv_shape shape_of(const struct net *net, const struct op *op, int n)
+{
+    const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
+    return (struct conv_shape){n, x->h, x->w, x->c, y->c, op->stride, x->pitch, y->pitch};
+}
+
+static void forward(const struct net *net, const struct op *op, const struct net_run *run)
+{
+    struct conv_shape shape = shape_of(net, op, run->n);
+    struct tensor residual = {0};
+    if (op->in[OP_RESIDUAL] != NONE) residual = tensor_value(net, op->in[OP_RESIDUAL]);
+    conv3x3_forward(&shape, tensor_value(net, op->in[0]).p, net->packed + op->packed[PASS_FORWARD],
+                    op_param(net, op, 1), residual.p, residual.pitch, tensor_value(net, op->out).p,
+                    op_buffer(net, op->scratch[PASS_FORWARD]));
+}
+
+static void backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
+{
+    struct conv_shape shape = shape_of(net, op, run->n);
+    struct tensor x = tensor_value(net, op->in[0]), dx = tensor_grad(net, op->in[0]), dy = tensor_grad(net, op->out);
+    float *scratch = op_buffer(net, op->scratch[PASS_BACKWARD]);
+    graph_residual_backward(net, op, run);
+    conv3x3_backward_weight(&shape, x.p, dy.p, op_param_grad(net, op, 0, grads), op_param_grad(net, op, 1, grads),
+                            scratch);
+    if (dx.p)
+        conv3x3_backward_input(&shape, dy.p, net->packed + op->packed[PASS_BACKWARD], dx.p, op->accumulate[0], scratch);
+}
+
+static size_t scratch(const struct net *net, const struct op *op)
+{
+    struct conv_shape shape = shape_of(net, op, net->batch);
+    return conv3x3_scratch_size(&shape, net->threads);
+}
+
+static uint64_t macs(const struct net *net, const struct op *op)
+{
+    const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
+    return (uint64_t)y->h * (uint64_t)y->w * (uint64_t)y->c * (uint64_t)x->c * 9;
+}
+
+static size_t packed_size(const struct net *net, const struct op *op, int pass)
+{
+    const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
+    if (pass == PASS_BACKWARD && !x->needs_grad) return 0;
+    return conv3x3_packed_size(x->c, y->c, pass == PASS_FORWARD ? PACK_FORWARD : PACK_BACKWARD);
+}
+
+static void pack(const struct net *net, const struct op *op, int pass, float *packed)
+{
+    const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
+    conv3x3_pack(x->c, y->c, pass == PASS_FORWARD ? PACK_FORWARD : PACK_BACKWARD, op_param(net, op, 0), packed);
+}
+
+const struct op_kind op_conv3x3 = {.name = "conv3x3",
+                                   .forward = forward,
+                                   .backward = backward,
+                                   .reads_in_backward = 1u << 0,
+                                   .scratch = scratch,
+                                   .macs = macs,
+                                   .packed_size = packed_size,
+                                   .pack = pack};

@@ -1,0 +1,219 @@
+/* The schedule is implicit: forward of op i at position i, and in training its backward at position 2 n - 1 - i. Every
+ * buffer is live from its first write to its last read; buffers that are live at different times share memory: largest
+ * first, each at the lowest offset that fits. */
+#include "graph.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+enum { ALIGN_FLOATS = 16, BEFORE = -1 };
+
+static int backward_position(const struct net *net, int op)
+{
+    return 2 * (int)net->n_ops - 1 - op;
+}
+
+static int end_position(const struct net *net)
+{
+    return 2 * (int)net->n_ops;
+}
+
+static int new_buffer(struct net *net, size_t floats)
+{
+    if (mem_grow(&net->buffers, &net->room_buffers, net->n_buffers + 1, sizeof *net->buffers, "network") != IDDPM_OK) {
+        net->status = IDDPM_FAILED;
+        return NONE;
+    }
+    net->buffers[net->n_buffers] = (struct buffer){floats, INT_MAX, INT_MIN, 0};
+    return (int)net->n_buffers++;
+}
+
+static void touch(struct net *net, int buffer, int position)
+{
+    if (buffer == NONE) return;
+    struct buffer *b = &net->buffers[buffer];
+    if (position < b->first) b->first = position;
+    if (position > b->last) b->last = position;
+}
+
+/* Roots get buffers; slices take their root's. */
+static void place_values(struct net *net)
+{
+    for (size_t v = 0; v < net->n_values && net->status == IDDPM_OK; v++) {
+        struct value *value = &net->values[v];
+        value->pitch = value->c;
+        if (value->parent != NONE) continue;
+        size_t floats = (size_t)net->batch * (size_t)value->h * (size_t)value->w * (size_t)value->c;
+        value->buffer = new_buffer(net, floats);
+        if (value->needs_grad) value->grad_buffer = new_buffer(net, floats);
+    }
+    for (size_t v = 0; v < net->n_values && net->status == IDDPM_OK; v++) {
+        struct value *value = &net->values[v];
+        const struct value *root = &net->values[graph_root(net, (int)v, &value->offset)];
+        value->buffer = root->buffer;
+        if (value->needs_grad) value->grad_buffer = root->grad_buffer;
+        value->pitch = root->c;
+    }
+}
+
+/* A gradient counts as written when the value's own, or that of a value it is a slice of, was. */
+static bool grad_written(const struct net *net, int v)
+{
+    for (; v != NONE; v = net->values[v].parent)
+        if (net->values[v].grad_written) return true;
+    return false;
+}
+
+/* A residual is added as it is, so its gradient is that of the output: when it is the first part of it, both can be one
+ * buffer, and nothing is copied. Slices keep their place in the concatenation's gradient. */
+static void share_residual_grad(struct net *net, const struct op *op)
+{
+    const struct value *from = &net->values[op->out], *to = &net->values[op->in[OP_RESIDUAL]];
+    if (from->parent != NONE || to->parent != NONE) return;
+    int gone = to->grad_buffer;
+    for (size_t v = 0; v < net->n_values; v++) /* in-place ops may have made others of the same memory */
+        if (net->values[v].grad_buffer == gone) net->values[v].grad_buffer = from->grad_buffer;
+}
+
+/* In reverse order: who writes a gradient first sets it, the others add. */
+static void plan_gradients(struct net *net)
+{
+    net->values[net->output].grad_written = true;
+    for (int i = (int)net->n_ops - 1; i >= 0; i--) {
+        struct op *op = &net->ops[i];
+        for (int k = 0; k < OP_INPUTS; k++) {
+            int v = op->in[k];
+            if (v == NONE || !net->values[v].needs_grad) continue;
+            op->accumulate[k] = !op->kind->in_place && grad_written(net, v);
+            if (k == OP_RESIDUAL && !op->accumulate[k]) share_residual_grad(net, op);
+            net->values[v].grad_written = true;
+        }
+    }
+}
+
+static size_t first_reader(const struct net *net, int v)
+{
+    for (size_t i = 0; i < net->n_ops; i++)
+        for (int k = 0; k < OP_INPUTS; k++)
+            if (net->ops[i].in[k] == v) return i;
+    return net->n_ops;
+}
+
+/* A concatenation's gradient is set by its own readers; one of its parts must not have been read after them, or what
+ * that reader added to the gradient, earlier in the backward pass, would be lost. */
+static void check_slices(struct net *net)
+{
+    for (size_t i = 0; i < net->n_ops; i++)
+        for (int k = 0; k < OP_INPUTS; k++) {
+            int v = net->ops[i].in[k];
+            for (int whole = v; whole != NONE; whole = net->values[whole].parent)
+                if (net->values[whole].c > net->values[v].c && first_reader(net, whole) < i)
+                    graph_fail(net, "a tensor was used after its concatenation had been");
+        }
+}
+
+static void plan_lifetimes(struct net *net)
+{
+    bool training = net->mode == NET_TRAINING;
+    int n = (int)net->n_ops;
+    for (int i = 0; i < n; i++) {
+        struct op *op = &net->ops[i];
+        int back = training && op->kind->backward ? backward_position(net, i) : i;
+        touch(net, net->values[op->out].buffer, op->kind == &op_input ? BEFORE : i);
+        touch(net, net->values[op->out].grad_buffer, back);
+        for (int k = 0; k < OP_INPUTS; k++) {
+            if (op->in[k] == NONE) continue;
+            const struct value *value = &net->values[op->in[k]];
+            touch(net, value->buffer, i);
+            if (op->kind->reads_in_backward & 1u << k) touch(net, value->buffer, back);
+            if (training) touch(net, value->grad_buffer, back);
+        }
+        size_t saved = op->kind->saved ? op->kind->saved(net, op) : 0;
+        size_t scratch = op->kind->scratch ? op->kind->scratch(net, op) : 0;
+        if (saved) op->saved = new_buffer(net, saved);
+        touch(net, op->saved, i);
+        touch(net, op->saved, back);
+        for (int pass = 0; scratch && pass < (back == i ? 1 : PASSES); pass++) {
+            op->scratch[pass] = new_buffer(net, scratch);
+            touch(net, op->scratch[pass], pass == PASS_FORWARD ? i : back);
+        }
+    }
+    touch(net, net->values[net->output].buffer, end_position(net));
+    touch(net, net->values[net->output].grad_buffer, n - 1); /* filled by the caller between the passes */
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
+    if (x->floats != y->floats) return x->floats < y->floats ? 1 : -1;
+    return x < y ? -1 : 1;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* First fit: lowest offset at which no already placed buffer is live at the same time. */
+static size_t first_fit(struct buffer **placed, size_t n, const struct buffer *b, struct buffer **overlapping)
+{
+    size_t m = 0, at = 0;
+    for (size_t i = 0; i < n; i++)
+        if (placed[i]->first <= b->last && b->first <= placed[i]->last) overlapping[m++] = placed[i];
+    qsort(overlapping, m, sizeof *overlapping, by_offset);
+    for (size_t i = 0; i < m; i++) {
+        if (at + b->floats <= overlapping[i]->offset) break;
+        size_t end = overlapping[i]->offset + overlapping[i]->floats;
+        if (end > at) at = end;
+    }
+    return at;
+}
+
+static enum iddpm_status place_buffers(struct net *net)
+{
+    struct buffer **order;
+    TRY(mem_alloc(&order, 2 * net->n_buffers, sizeof *order, "plan"));
+    size_t n = 0;
+    for (size_t i = 0; i < net->n_buffers; i++) {
+        struct buffer *b = &net->buffers[i];
+        b->floats = (b->floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+        if (b->floats && b->last >= b->first) order[n++] = b;
+    }
+    qsort(order, n, sizeof *order, by_size);
+    for (size_t i = 0; i < n; i++) {
+        order[i]->offset = first_fit(order, i, order[i], order + net->n_buffers);
+        size_t end = order[i]->offset + order[i]->floats;
+        if (end > net->arena_floats) net->arena_floats = end;
+    }
+    free(order);
+    return IDDPM_OK;
+}
+
+static void plan_packing(struct net *net)
+{
+    for (size_t i = 0; i < net->n_ops; i++) {
+        struct op *op = &net->ops[i];
+        for (int pass = 0; op->kind->packed_size && pass < PASSES; pass++) {
+            op->packed[pass] = net->packed_floats;
+            size_t floats = op->kind->packed_size(net, op, pass);
+            net->packed_floats += (floats + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
+        }
+    }
+}
+
+enum iddpm_status net_plan(struct net *net)
+{
+    place_values(net);
+    if (net->status == IDDPM_OK && net->mode == NET_TRAINING) {
+        check_slices(net);
+        plan_gradients(net);
+    }
+    if (net->status == IDDPM_OK) plan_lifetimes(net);
+    if (net->status != IDDPM_OK) return net->status;
+    if (net->want_input_grad)
+        for (size_t i = 0; i < net->n_ops; i++)
+            if (net->ops[i].kind == &op_input) touch(net, net->values[net->ops[i].out].grad_buffer, end_position(net));
+    plan_packing(net);
+    return place_buffers(net);
+}

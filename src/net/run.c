@@ -1,0 +1,70 @@
+/* Running: every op forward in order, every op backward in reverse. */
+#include "graph.h"
+
+#include <stdlib.h>
+
+enum iddpm_status net_finish(struct net *net, bool allocate)
+{
+    if (net->status == IDDPM_OK && net->output == NONE) graph_fail(net, "the network has no output");
+    if (net->status == IDDPM_OK && net_plan(net) == IDDPM_FAILED) return IDDPM_FAILED;
+    if (net->status != IDDPM_OK) return iddpm_error(net->status, "%s", net->error ? net->error : "no memory");
+    net->finished = true;
+    if (!allocate) return IDDPM_OK;
+    TRY(mem_alloc(&net->arena, net->arena_floats, sizeof *net->arena, "activations of the network"));
+    return mem_alloc(&net->packed, net->packed_floats, sizeof *net->packed, "packed weights of the network");
+}
+
+static int input_value(const struct net *net, int k)
+{
+    for (size_t i = 0; i < net->n_ops; i++)
+        if (net->ops[i].kind == &op_input && k-- == 0) return net->ops[i].out;
+    return NONE;
+}
+
+float *net_input_data(struct net *net, int k)
+{
+    return tensor_value(net, input_value(net, k)).p;
+}
+
+const float *net_input_grad(const struct net *net, int k)
+{
+    return tensor_grad(net, input_value(net, k)).p;
+}
+
+const float *net_output_data(const struct net *net)
+{
+    return tensor_value(net, net->output).p;
+}
+
+float *net_output_grad(struct net *net)
+{
+    return tensor_grad(net, net->output).p;
+}
+
+void graph_residual_backward(const struct net *net, const struct op *op, const struct net_run *run)
+{
+    int residual = op->in[OP_RESIDUAL];
+    if (residual == NONE) return;
+    struct tensor dr = tensor_grad(net, residual), dy = tensor_grad(net, op->out);
+    if (dr.p && dr.p != dy.p)
+        copy_rows(tensor_rows(&dy, run->n), dy.c, dy.p, dy.pitch, dr.p, dr.pitch, op->accumulate[OP_RESIDUAL]);
+}
+
+void net_forward(struct net *net, const struct net_run *run)
+{
+    for (size_t i = 0; i < net->n_ops; i++)
+        if (net->ops[i].kind->forward) net->ops[i].kind->forward(net, &net->ops[i], run);
+}
+
+void net_backward(struct net *net, const struct net_run *run, float *grads)
+{
+    for (size_t i = net->n_ops; i-- > 0;) {
+        const struct op *op = &net->ops[i];
+        if (op->kind->backward && net->values[op->out].needs_grad) op->kind->backward(net, op, run, grads);
+    }
+}
+
+size_t net_arena_bytes(const struct net *net)
+{
+    return net->arena_floats * sizeof(float);
+}
