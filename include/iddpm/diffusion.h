@@ -11,8 +11,7 @@ enum mean_type { MEAN_PREVIOUS_X, MEAN_START_X, MEAN_EPSILON };
 enum var_type { VAR_LEARNED, VAR_FIXED_SMALL, VAR_FIXED_LARGE, VAR_LEARNED_RANGE };
 enum loss_type { LOSS_MSE, LOSS_RESCALED_MSE, LOSS_KL, LOSS_RESCALED_KL };
 
-/* ---- schedules and respacing (schedule.c, respace.c) --------------------------------------------------------------
- */
+/* ---- schedules and respacing (schedule.c, respace.c) ------------------------------------------------------------- */
 
 struct diffusion_options {
     int steps;
@@ -24,7 +23,7 @@ struct diffusion_options {
     bool rescale_timesteps;
 };
 
-/* Every table has num_timesteps entries; names are the authors'. */
+/* Every table has num_timesteps entries; names are the authors'. The tables are one block that starts at betas. */
 struct diffusion {
     enum mean_type mean;
     enum var_type var;
@@ -37,15 +36,19 @@ struct diffusion {
     double *sqrt_alphas_cumprod, *sqrt_one_minus_alphas_cumprod, *log_one_minus_alphas_cumprod;
     double *sqrt_recip_alphas_cumprod, *sqrt_recipm1_alphas_cumprod;
     double *posterior_variance, *posterior_log_variance_clipped, *posterior_mean_coef1, *posterior_mean_coef2;
-    double *log_betas, *fixed_variance, *fixed_log_variance; /* of the chosen fixed type */
+    double *log_betas, *fixed_log_variance; /* the latter of VAR_FIXED_LARGE or _SMALL, NULL when it is learned */
 };
+/* IDDPM_USAGE for a schedule without that name, a respacing that is impossible, or fewer than two timesteps (the
+ * posterior's variance at t = 0 is clipped to that at t = 1). */
 enum iddpm_status diffusion_create(struct diffusion **out, const struct diffusion_options *options);
 void diffusion_destroy(struct diffusion *diffusion);
-/* What the network sees at timestep t: timestep_map[t], times 1000 / original_num_steps with rescale_timesteps. */
+/* What the network sees at timestep t: timestep_map[t], times 1000 / original_num_steps with rescale_timesteps. That
+ * product is rounded to float32 as the authors' is, so that the embedding of every t is theirs. */
 double diffusion_model_timestep(const struct diffusion *diffusion, int t);
 /* Channels that the network must give for `channels` image channels: twice as many with a learned variance. */
 int diffusion_output_channels(const struct diffusion *diffusion, int channels);
-/* The authors' space_timesteps: kept[steps] set to 1 for kept steps; IDDPM_USAGE with the reason when impossible. */
+/* The authors' space_timesteps: kept[steps] set to 1 for kept steps, else 0, and their *count; IDDPM_USAGE with the
+ * reason when impossible. respacing "" or NULL keeps all. */
 enum iddpm_status space_timesteps(int steps, const char *respacing, uint8_t *kept, int *count);
 
 /* ---- processes (process.c) --------------------------------------------------------------------------------------- */
@@ -60,18 +63,17 @@ struct p_mean_variance {
 };
 void p_mean_variance(const struct diffusion *diffusion, int t, int pixels, int channels, const double *x_t,
                      const float *model_output, bool clip_denoised, struct p_mean_variance *out);
-/* Ancestral step; noise is used only for t > 0. pred_xstart may be NULL. scratch: 2 pixels channels doubles. */
+/* The steps below work element by element: `sample` may be x_t itself. pred_xstart may be NULL.
+ * Ancestral step; noise is used only for t > 0. */
 void p_sample(const struct diffusion *diffusion, int t, int pixels, int channels, const double *x_t,
-              const float *model_output, bool clip_denoised, const double *noise, double *sample, double *pred_xstart,
-              double *scratch);
-/* DDIM (Song et al. 2020, eq. 12), and its reverse (encoding). scratch: pixels channels doubles, also when pred_xstart
- * is given. */
+              const float *model_output, bool clip_denoised, const double *noise, double *sample, double *pred_xstart);
+/* DDIM (Song et al. 2020, eq. 12), eta in [0, 1]; noise may be NULL for eta = 0. */
 void ddim_sample(const struct diffusion *diffusion, int t, int pixels, int channels, const double *x_t,
                  const float *model_output, bool clip_denoised, double eta, const double *noise, double *sample,
-                 double *pred_xstart, double *scratch);
+                 double *pred_xstart);
+/* From x_t to x_{t+1} along DDIM's deterministic path (encoding). */
 void ddim_reverse_sample(const struct diffusion *diffusion, int t, int pixels, int channels, const double *x_t,
-                         const float *model_output, bool clip_denoised, double *sample, double *pred_xstart,
-                         double *scratch);
+                         const float *model_output, bool clip_denoised, double *sample, double *pred_xstart);
 
 /* ---- losses and likelihood (losses.c) ---------------------------------------------------------------------------- */
 
@@ -104,9 +106,9 @@ enum sampler_kind { SAMPLER_UNIFORM, SAMPLER_LOSS_SECOND_MOMENT };
 struct sampler {
     enum sampler_kind kind;
     int num_timesteps;
-    double *history;    /* [num_timesteps][SAMPLER_HISTORY] */
-    int64_t *counts;    /* [num_timesteps] */
-    double *cumulative; /* private */
+    double *history;              /* [num_timesteps][SAMPLER_HISTORY] */
+    int64_t *counts;              /* [num_timesteps] */
+    double *weights, *cumulative; /* private: what sampler_refresh makes */
 };
 enum iddpm_status sampler_create(struct sampler **out, const char *name, int num_timesteps);
 void sampler_destroy(struct sampler *sampler);
