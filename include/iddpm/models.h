@@ -3,6 +3,7 @@
 #define IDDPM_MODELS_H
 
 #include "iddpm/config.h"
+#include "iddpm/diffusion.h"
 #include "iddpm/net.h"
 
 #define UNET_LEVELS_MAX CONFIG_LIST_MAX
@@ -28,6 +29,15 @@ struct unet_options {
  * Every combination that no network can have is an error naming the key: channels by 32, heads, sizes that do not
  * halve. */
 enum iddpm_status unet_options_from_config(const struct config *config, int classes, struct unet_options *out);
+
+/* Network and diffusion that a configuration describes. The strings in `diffusion` belong to the configuration. */
+struct model_spec {
+    struct unet_options unet;
+    struct diffusion_options diffusion;
+};
+/* `classes` as above. `respacing`: instead of diffusion.timestep_respacing unless NULL. */
+enum iddpm_status model_spec_from_config(const struct config *config, int classes, const char *respacing,
+                                         struct model_spec *out);
 
 /* Appends the network to `net`: input 0 [n][size][size][in_channels] (with super_res input 1, the small image), output
  * [n][size][size][out_channels]. The caller then calls net_finish, which reports errors. */

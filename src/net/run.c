@@ -26,6 +26,11 @@ float *net_input_data(struct net *net, int k)
     return tensor_value(net, input_value(net, k)).p;
 }
 
+int net_input_pitch(const struct net *net, int k)
+{
+    return net->values[input_value(net, k)].pitch;
+}
+
 const float *net_input_grad(const struct net *net, int k)
 {
     return tensor_grad(net, input_value(net, k)).p;

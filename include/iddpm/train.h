@@ -1,0 +1,39 @@
+/* Floor 4: training. What a configuration asks for (plan), the state that a checkpoint holds, one step, the loop.
+ * The global batch of step s is the same images, timesteps and noise whatever the number of ranks. */
+#ifndef IDDPM_TRAIN_H
+#define IDDPM_TRAIN_H
+
+#include "iddpm/data.h"
+#include "iddpm/models.h"
+#include "iddpm/parallel.h"
+
+/* ---- plan.c: every check of a job, before anything is written ---------------------------------------------------- */
+
+struct train_plan {
+    struct model_spec spec;
+    struct leaves leaves;
+    int microbatch; /* images of one run of the network */
+    int64_t total_steps;
+};
+/* `data` NULL: the data set is not looked at. IDDPM_USAGE with the key and what is allowed. */
+enum iddpm_status train_plan(const struct config *config, const struct dataset *data, int rank, int size,
+                             struct train_plan *out);
+
+struct train_memory {
+    size_t parameters, gradients, moments, emas, packed, arena, images; /* bytes per rank */
+};
+/* What a rank will need; `net` finished, possibly without memory of its own. */
+struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct net *net);
+
+/* ---- loop.c ------------------------------------------------------------------------------------------------------ */
+
+/* Collective. Trains the run of config->run.dir from its newest valid checkpoint, from train.resume_checkpoint, or from
+ * the start, until total_steps. config->run.dir is made when missing; a run in it whose configuration differs in more
+ * than intervals, total_steps and store is refused. Returns IDDPM_STOPPED after a signal, with a checkpoint written. */
+enum iddpm_status train_run(const struct parallel *parallel, struct config *config);
+
+/* Paths of a run folder: RUN/checkpoints; the newest checkpoint that opens and whose checksums agree, naming damaged
+ * ones in warnings. *step -1 and path "" when there is none. Not collective. */
+enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *step);
+
+#endif

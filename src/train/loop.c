@@ -1,0 +1,161 @@
+/* The loop around the steps: intervals, checkpoints, signals. */
+#include "metrics.h"
+#include "run.h"
+#include "step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { SKIPPED_IN_ROW_MAX = 10, FAILED_SAVES_MAX = 3 };
+
+struct loop {
+    struct trainer trainer;
+    struct metrics metrics;
+    struct log_progress progress;
+    char *config_text, checkpoints[PATH_SIZE];
+    int64_t saved_step; /* of the newest checkpoint, -1 before the first */
+    int failed_saves;   /* in a row */
+};
+
+/* What a run has once it stands must be in its configuration, so that a checkpoint can be used alone. */
+static enum iddpm_status resolve(struct config *config, const struct train_plan *plan)
+{
+    char text[256] = "";
+    int used = 0;
+    for (int i = 0; i < plan->spec.unet.n_mult; i++)
+        used +=
+            snprintf(text + used, sizeof text - (size_t)used, "%s%d", i ? "," : "", plan->spec.unet.channel_mult[i]);
+    TRY(config_set(config, "model.channel_mult", text));
+    snprintf(text, sizeof text, "%d", plan->spec.unet.num_classes);
+    TRY(config_set(config, "model.num_classes", text));
+    snprintf(text, sizeof text, "%d", plan->leaves.total);
+    TRY(config_set(config, "parallel.leaves", text));
+    snprintf(text, sizeof text, "%lld", (long long)plan->total_steps);
+    return config_set(config, "train.total_steps", text);
+}
+
+/* Collective. Rank 0 clears old checkpoints away when the new one stands. */
+static enum iddpm_status save(struct loop *loop)
+{
+    const struct trainer *t = &loop->trainer;
+    const struct config *config = t->config;
+    char path[PATH_SIZE];
+    TRY(parallel_agree(t->parallel, metrics_sync(&loop->metrics)));
+    TRY(checkpoint_path(path, loop->checkpoints, t->state->step));
+    double start = clock_seconds();
+    TRY(state_write(t->state, t->parallel, path, loop->config_text));
+    loop->saved_step = t->state->step;
+    log_info("saved %s in %.2f s", path, clock_seconds() - start);
+    if (t->parallel->rank == 0 &&
+        checkpoint_prune(loop->checkpoints, (int)config->store.keep, (int)config->store.keep_every,
+                         config->train.save_interval) != IDDPM_OK)
+        log_warn("%s", iddpm_error_text());
+    return IDDPM_OK;
+}
+
+/* A checkpoint that cannot be written costs no training: the last one stands, and the next interval tries again. */
+static enum iddpm_status save_or_go_on(struct loop *loop)
+{
+    if (save(loop) == IDDPM_OK) {
+        loop->failed_saves = 0;
+        return IDDPM_OK;
+    }
+    if (++loop->failed_saves >= FAILED_SAVES_MAX)
+        return iddpm_error_context(IDDPM_FAILED, "%d checkpoints in a row could not be written", FAILED_SAVES_MAX);
+    log_warn("no checkpoint at step %lld, training goes on: %s", (long long)loop->trainer.state->step,
+             iddpm_error_text());
+    return IDDPM_OK;
+}
+
+static enum iddpm_status check_skipped(const struct loop *loop)
+{
+    const struct train_state *state = loop->trainer.state;
+    if (state->skipped_in_row == 0) return IDDPM_OK;
+    log_warn("step %lld: loss or gradient is not finite (gradient norm %g): step skipped, %lld in all",
+             (long long)state->step, loop->trainer.grad_norm, (long long)state->skipped);
+    if (state->skipped_in_row < SKIPPED_IN_ROW_MAX) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED,
+                       "loss or gradient was not finite %d steps in a row, the last at step %lld: stopped; the last "
+                       "checkpoint is of step %lld. A smaller train.lr may help",
+                       SKIPPED_IN_ROW_MAX, (long long)state->step, (long long)loop->saved_step);
+}
+
+static void show(struct loop *loop)
+{
+    const struct trainer *t = &loop->trainer;
+    double count = t->state->counts[0];
+    char extra[64] = "";
+    if (count > 0) snprintf(extra, sizeof extra, "loss %.4f", t->state->sums[0] / count);
+    log_progress_show(&loop->progress, (double)t->state->step, extra);
+}
+
+static enum iddpm_status steps(struct loop *loop)
+{
+    struct trainer *t = &loop->trainer;
+    const struct config *config = t->config;
+    int64_t total = t->plan.total_steps;
+    while (t->state->step < total) {
+        enum iddpm_status status = train_step(t);
+        if (status == IDDPM_STOPPED) {
+            if (loop->saved_step != t->state->step) TRY(save(loop));
+            log_info("stopped by a signal at step %lld of %lld; run the same command again to continue",
+                     (long long)t->state->step, (long long)total);
+            return iddpm_error(IDDPM_STOPPED, "stopped by a signal");
+        }
+        TRY(status);
+        TRY(check_skipped(loop));
+        show(loop);
+        int64_t step = t->state->step;
+        if (step % config->train.log_interval == 0 || step == total)
+            TRY(parallel_agree(t->parallel, metrics_write(&loop->metrics, t->state, config->train.batch_size)));
+        if (step % config->train.save_interval == 0 && step < total) TRY(save_or_go_on(loop));
+    }
+    return loop->saved_step == total ? IDDPM_OK : save(loop);
+}
+
+/* Collective: the state to start from, and the files of the run. */
+static enum iddpm_status start(struct loop *loop, struct config *config)
+{
+    struct trainer *t = &loop->trainer;
+    char from[PATH_SIZE];
+    TRY(parallel_agree(t->parallel, trainer_create(t)));
+    TRY(resolve(config, &t->plan));
+    TRY(run_open(t->parallel, config, from));
+    TRY(parallel_agree(t->parallel, config_text(config, &loop->config_text)));
+    TRY(path_join(loop->checkpoints, config->run.dir, "checkpoints"));
+    if (from[0]) TRY(state_read(t->state, t->parallel, from));
+    bool ours = strncmp(from, loop->checkpoints, strlen(loop->checkpoints)) == 0; /* not another run's */
+    loop->saved_step = ours ? t->state->step : -1;
+    net_set_params(t->net, t->state->params);
+    enum iddpm_status status = IDDPM_OK;
+    if (t->parallel->rank == 0) {
+        char path[PATH_SIZE];
+        status = metrics_open(&loop->metrics, config->run.dir, t->state->step);
+        if (status == IDDPM_OK) status = path_join(path, config->run.dir, "log.txt");
+        if (status == IDDPM_OK) status = log_open(path);
+    }
+    TRY(parallel_agree(t->parallel, status));
+    loop->metrics.since = clock_seconds();
+    loop->metrics.since_step = t->state->step;
+    if (from[0]) log_info("continuing from %s, step %lld", from, (long long)t->state->step);
+    log_info("%s: %llu parameters, batch %lld in %d leaves on %d rank%s, steps %lld to %lld", config->run.dir,
+             (unsigned long long)net_parameters(t->net), (long long)config->train.batch_size, t->plan.leaves.total,
+             t->parallel->size, t->parallel->size > 1 ? "s" : "", (long long)t->state->step,
+             (long long)t->plan.total_steps);
+    return IDDPM_OK;
+}
+
+enum iddpm_status train_run(const struct parallel *parallel, struct config *config)
+{
+    struct loop loop = {.trainer = {.parallel = parallel, .config = config}, .saved_step = -1};
+    enum iddpm_status status = start(&loop, config);
+    if (status == IDDPM_OK) {
+        log_progress_start(&loop.progress, "train", "steps", (double)loop.trainer.state->step,
+                           (double)loop.trainer.plan.total_steps);
+        status = steps(&loop);
+    }
+    metrics_close(&loop.metrics);
+    trainer_destroy(&loop.trainer);
+    free(loop.config_text);
+    return status;
+}

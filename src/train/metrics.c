@@ -1,0 +1,135 @@
+#include "metrics.h"
+
+#include "iddpm/kernels.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FIELDS_MAX = METRIC_SLOTS + 16, FILE_LIMIT = 1 << 30 };
+
+/* One number of a line; NAN: not known, left out of JSON and empty in CSV. */
+struct field {
+    char name[32];
+    double value;
+};
+
+static void add_field(struct field *fields, int *n, const char *name, double value)
+{
+    snprintf(fields[*n].name, sizeof fields[*n].name, "%s", name);
+    fields[(*n)++].value = value;
+}
+
+/* The authors' keys (train_util.py, log_loss_dict and log_step), then ours. */
+static int collect(const struct metrics *metrics, const struct train_state *state, int64_t batch, struct field *fields)
+{
+    static const char *const terms[TERMS] = {"loss", "mse", "vb"};
+    int n = 0;
+    double now = clock_seconds(), seconds = now - metrics->since;
+    add_field(fields, &n, "step", (double)state->step);
+    add_field(fields, &n, "samples", (double)(state->step * batch));
+    for (int slot = 0; slot < METRIC_SLOTS; slot++) {
+        char name[32];
+        int term = slot / (1 + QUARTILES), quartile = slot % (1 + QUARTILES) - 1;
+        if (slot == GRAD_NORM_SLOT)
+            snprintf(name, sizeof name, "grad_norm");
+        else if (quartile < 0)
+            snprintf(name, sizeof name, "%s", terms[term]);
+        else
+            snprintf(name, sizeof name, "%s_q%d", terms[term], quartile);
+        add_field(fields, &n, name, state->counts[slot] > 0 ? state->sums[slot] / state->counts[slot] : NAN);
+    }
+    add_field(fields, &n, "param_norm", sqrt(sum_of_squares(state->flat, state->params)));
+    add_field(fields, &n, "skipped", (double)state->skipped);
+    add_field(fields, &n, "seconds", seconds);
+    add_field(fields, &n, "images_per_s", (double)((state->step - metrics->since_step) * batch) / seconds);
+    add_field(fields, &n, "peak_bytes", (double)mem_peak_bytes());
+    return n;
+}
+
+enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch)
+{
+    struct field fields[FIELDS_MAX];
+    int n = metrics->json ? collect(metrics, state, batch, fields) : 0;
+    if (metrics->csv && ftell(metrics->csv) == 0)
+        for (int i = 0; i < n; i++) fprintf(metrics->csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
+    for (int i = 0; i < n; i++) {
+        const char *end = i < n - 1 ? "," : "\n";
+        if (isfinite(fields[i].value)) {
+            fprintf(metrics->json, "%s\"%s\": %.10g", i ? ", " : "{", fields[i].name, fields[i].value);
+            fprintf(metrics->csv, "%.10g%s", fields[i].value, end);
+        } else
+            fprintf(metrics->csv, "%s", end);
+    }
+    if (n) fputs("}\n", metrics->json);
+    memset(state->sums, 0, sizeof state->sums);
+    memset(state->counts, 0, sizeof state->counts);
+    metrics->since = clock_seconds();
+    metrics->since_step = state->step;
+    if (n && (fflush(metrics->json) != 0 || fflush(metrics->csv) != 0))
+        return iddpm_error(IDDPM_FAILED, "metrics.jsonl or progress.csv: cannot write: %s", strerror(errno));
+    return IDDPM_OK;
+}
+
+/* The step of a line, behind `prefix`; -1 for anything else. */
+static int64_t line_step(const char *line, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    if (strncmp(line, prefix, length) != 0 || line[length] < '0' || line[length] > '9') return -1;
+    return strtoll(line + length, NULL, 10);
+}
+
+/* Keeps whole lines of steps up to `step` (and a heading): what a killed run wrote after its last checkpoint goes. */
+static enum iddpm_status cut_back(const char *path, const char *prefix, bool heading, int64_t step)
+{
+    char *text, *to;
+    if (!path_exists(path)) return IDDPM_OK;
+    TRY(path_read_text(path, FILE_LIMIT, &text));
+    to = text;
+    for (char *from = text, *end; (end = strchr(from, '\n')); from = end + 1) {
+        int64_t at = line_step(from, prefix);
+        bool keep = (heading && from == text) || (at >= 0 && at <= step);
+        if (!keep) continue;
+        memmove(to, from, (size_t)(end + 1 - from));
+        to += end + 1 - from;
+    }
+    *to = 0;
+    enum iddpm_status status = path_write_text(path, text);
+    free(text);
+    return status;
+}
+
+static enum iddpm_status open_one(FILE **out, const char *run, const char *name, const char *prefix, bool heading,
+                                  int64_t step)
+{
+    char path[PATH_SIZE];
+    TRY(path_join(path, run, name));
+    TRY(cut_back(path, prefix, heading, step));
+    *out = fopen(path, "a");
+    if (!*out) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
+    fseek(*out, 0, SEEK_END);
+    return IDDPM_OK;
+}
+
+enum iddpm_status metrics_open(struct metrics *metrics, const char *run, int64_t step)
+{
+    TRY(open_one(&metrics->json, run, "metrics.jsonl", "{\"step\": ", false, step));
+    return open_one(&metrics->csv, run, "progress.csv", "", true, step);
+}
+
+enum iddpm_status metrics_sync(struct metrics *metrics)
+{
+    if (metrics->json && (fsync(fileno(metrics->json)) != 0 || fsync(fileno(metrics->csv)) != 0))
+        return iddpm_error(IDDPM_FAILED, "metrics.jsonl or progress.csv: cannot be brought to disk: %s",
+                           strerror(errno));
+    return IDDPM_OK;
+}
+
+void metrics_close(struct metrics *metrics)
+{
+    if (metrics->json) fclose(metrics->json);
+    if (metrics->csv) fclose(metrics->csv);
+    metrics->json = metrics->csv = NULL;
+}

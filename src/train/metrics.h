@@ -1,0 +1,22 @@
+/* Private to src/train: RUN/metrics.jsonl and RUN/progress.csv, one line every log_interval steps, written by rank 0.
+ */
+#ifndef IDDPM_TRAIN_METRICS_H
+#define IDDPM_TRAIN_METRICS_H
+
+#include "state.h"
+
+struct metrics {
+    FILE *json, *csv; /* NULL on ranks other than 0 */
+    double since;     /* clock at the last line */
+    int64_t since_step;
+};
+
+/* Rank 0 only. Opens both files for appending, cut back to lines of steps up to `step`. */
+enum iddpm_status metrics_open(struct metrics *metrics, const char *run, int64_t step);
+/* Every rank: writes a line (where files are open) and clears the sums. `batch`: images of a step. */
+enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch);
+/* On disk, before a checkpoint that counts on these lines is named. */
+enum iddpm_status metrics_sync(struct metrics *metrics);
+void metrics_close(struct metrics *metrics);
+
+#endif

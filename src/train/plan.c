@@ -1,0 +1,65 @@
+#include "iddpm/train.h"
+
+static enum iddpm_status check_data(const struct config *config, const struct dataset *data)
+{
+    if (data->height != data->width || data->width != config->model.image_size)
+        return config_error(config, "model.image_size", "is %lld, but the images of %s are %dx%d",
+                            (long long)config->model.image_size, data->folder, data->height, data->width);
+    if (data->channels != config->model.in_channels)
+        return config_error(config, "model.in_channels", "is %lld, but the images of %s have %d",
+                            (long long)config->model.in_channels, data->folder, data->channels);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status check_steps(const struct config *config, struct train_plan *out)
+{
+    int64_t total = config->train.total_steps, anneal = config->train.lr_anneal_steps;
+    out->total_steps = total ? total : anneal;
+    if (out->total_steps == 0)
+        return config_error(config, "train.total_steps",
+                            "how long to train is not said: set train.total_steps, or "
+                            "train.lr_anneal_steps for linear annealing");
+    if (anneal && total > anneal)
+        return config_error(config, "train.total_steps",
+                            "%lld is past train.lr_anneal_steps (%lld), where the learning rate reaches 0",
+                            (long long)total, (long long)anneal);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status check_diffusion(const struct config *config, const struct train_plan *plan)
+{
+    struct diffusion *diffusion;
+    enum iddpm_status status = diffusion_create(&diffusion, &plan->spec.diffusion);
+    if (status == IDDPM_USAGE) return config_error(config, "diffusion.timestep_respacing", "%s", iddpm_error_text());
+    diffusion_destroy(diffusion);
+    return status;
+}
+
+enum iddpm_status train_plan(const struct config *config, const struct dataset *data, int rank, int size,
+                             struct train_plan *out)
+{
+    if (data) TRY(check_data(config, data));
+    TRY(model_spec_from_config(config, data ? data->classes : -1, NULL, &out->spec));
+    TRY(check_diffusion(config, out));
+    TRY(check_steps(config, out));
+    if (leaves_plan(&out->leaves, config->train.batch_size, config->parallel.leaves, rank, size) != IDDPM_OK)
+        return config_error(config, config_is_set(config, "parallel.leaves") ? "parallel.leaves" : "train.batch_size",
+                            "%s", iddpm_error_text());
+    int64_t microbatch = config->train.microbatch;
+    out->microbatch = microbatch > 0 && microbatch < out->leaves.images ? (int)microbatch : out->leaves.images;
+    return IDDPM_OK;
+}
+
+struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct net *net)
+{
+    size_t flat = net_flat_size(net) * sizeof(float);
+    size_t signal = (size_t)plan->spec.unet.image_size * (size_t)plan->spec.unet.image_size *
+                    (size_t)plan->spec.unet.in_channels * 3 * sizeof(double);
+    return (struct train_memory){.parameters = flat,
+                                 .gradients = flat,
+                                 .moments = 2 * flat,
+                                 .emas = (size_t)config->train.ema_rate.n * flat,
+                                 .packed = net_packed_bytes(net),
+                                 .arena = net_arena_bytes(net),
+                                 .images = (size_t)plan->microbatch * signal};
+}

@@ -1,0 +1,158 @@
+#include "state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum iddpm_status state_create(struct train_state **out, const struct config *config, const struct net *net,
+                               int num_timesteps)
+{
+    TRY(mem_alloc(out, 1, sizeof **out, "training state"));
+    struct train_state *state = *out;
+    state->net = net;
+    state->flat = net_flat_size(net);
+    state->n_ema = config->train.ema_rate.n;
+    state->ema_rates = config->train.ema_rate.v;
+    enum iddpm_status status = mem_alloc(&state->params, state->flat, sizeof(float), "parameters");
+    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg, state->flat, sizeof(float), "Adam's first moments");
+    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg_sq, state->flat, sizeof(float), "Adam's second moments");
+    for (int i = 0; i < state->n_ema && status == IDDPM_OK; i++)
+        status = mem_alloc(&state->emas[i], state->flat, sizeof(float), "EMA parameters");
+    if (status == IDDPM_OK) status = sampler_create(&state->sampler, config->train.schedule_sampler, num_timesteps);
+    if (status != IDDPM_OK) {
+        state_destroy(state);
+        *out = NULL;
+        return status;
+    }
+    net_init_params(net, (uint64_t)config->run.seed, state->params);
+    for (int i = 0; i < state->n_ema; i++) memcpy(state->emas[i], state->params, state->flat * sizeof(float));
+    return IDDPM_OK;
+}
+
+void state_destroy(struct train_state *state)
+{
+    if (!state) return;
+    free(state->params);
+    free(state->exp_avg);
+    free(state->exp_avg_sq);
+    for (int i = 0; i < state->n_ema; i++) free(state->emas[i]);
+    sampler_destroy(state->sampler);
+    free(state);
+}
+
+/* ---- the arrays of a checkpoint ------------------------------------------------------------------------------------
+ */
+
+struct layout {
+    struct store_array *arrays;
+    char (*paths)[160];
+    int n;
+};
+
+static void layout_add(struct layout *layout, const char *group, const char *name, enum store_type type, int ndim,
+                       const uint64_t *dims, void *data)
+{
+    char *path = layout->paths[layout->n];
+    snprintf(path, sizeof layout->paths[0], "%s/%s", group, name);
+    struct store_array *array = &layout->arrays[layout->n++];
+    *array = (struct store_array){.path = path, .type = type, .ndim = ndim, .data = data};
+    for (int i = 0; i < ndim; i++) array->dims[i] = dims[i];
+}
+
+/* One data set per parameter: GROUP/name */
+static void layout_flat(struct layout *layout, const struct train_state *state, const char *group, float *flat)
+{
+    for (int i = 0; i < net_param_count(state->net); i++) {
+        const struct net_param *param = net_param(state->net, i);
+        layout_add(layout, group, param->name, STORE_F32, param->ndim, param->dims, flat + param->offset);
+    }
+}
+
+static void ema_group(double rate, char out[64])
+{
+    snprintf(out, 64, "ema/%.10g", rate);
+}
+
+/* emas: which of them, a bit each */
+static enum iddpm_status layout_create(struct layout *layout, struct train_state *state, unsigned emas)
+{
+    size_t room = (size_t)(3 + state->n_ema) * (size_t)net_param_count(state->net) + 8;
+    *layout = (struct layout){0};
+    TRY(mem_alloc(&layout->arrays, room, sizeof *layout->arrays, "list of checkpoint arrays"));
+    TRY(mem_alloc(&layout->paths, room, sizeof *layout->paths, "list of checkpoint arrays"));
+    layout_flat(layout, state, "params", state->params);
+    for (int i = 0; i < state->n_ema; i++) {
+        char group[64];
+        ema_group(state->ema_rates[i], group);
+        if (emas & 1u << i) layout_flat(layout, state, group, state->emas[i]);
+    }
+    layout_flat(layout, state, "optimizer/exp_avg", state->exp_avg);
+    layout_flat(layout, state, "optimizer/exp_avg_sq", state->exp_avg_sq);
+    const uint64_t slots = METRIC_SLOTS, steps = (uint64_t)state->sampler->num_timesteps;
+    layout_add(layout, "train", "step", STORE_I64, 0, NULL, &state->step);
+    layout_add(layout, "train", "updates", STORE_I64, 0, NULL, &state->updates);
+    layout_add(layout, "train", "skipped", STORE_I64, 0, NULL, &state->skipped);
+    layout_add(layout, "train", "skipped_in_row", STORE_I64, 0, NULL, &state->skipped_in_row);
+    layout_add(layout, "train", "metric_sums", STORE_F64, 1, &slots, state->sums);
+    layout_add(layout, "train", "metric_counts", STORE_F64, 1, &slots, state->counts);
+    if (state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT) {
+        layout_add(layout, "sampler", "history", STORE_F64, 2, (uint64_t[]){steps, SAMPLER_HISTORY},
+                   state->sampler->history);
+        layout_add(layout, "sampler", "counts", STORE_I64, 1, &steps, state->sampler->counts);
+    }
+    return IDDPM_OK;
+}
+
+static void layout_destroy(struct layout *layout)
+{
+    free(layout->arrays);
+    free(layout->paths);
+}
+
+enum iddpm_status state_write(const struct train_state *state, const struct parallel *parallel, const char *path,
+                              const char *config_text)
+{
+    struct layout layout;
+    enum iddpm_status status = layout_create(&layout, (struct train_state *)state, ~0u); /* only read from */
+    status = parallel_agree(parallel, status);
+    if (status == IDDPM_OK)
+        status = checkpoint_write(parallel, path, state->step, config_text, layout.n, layout.arrays);
+    layout_destroy(&layout);
+    return status;
+}
+
+/* Which EMAs the file has: a bit each, found by rank 0. */
+static enum iddpm_status find_emas(const struct train_state *state, const struct parallel *parallel, const char *path,
+                                   unsigned *found)
+{
+    enum iddpm_status status = IDDPM_OK;
+    struct checkpoint *checkpoint = NULL;
+    *found = 0;
+    if (parallel->rank == 0) status = checkpoint_open(&checkpoint, path);
+    for (int i = 0; checkpoint && i < state->n_ema; i++) {
+        char group[64], first[256];
+        ema_group(state->ema_rates[i], group);
+        snprintf(first, sizeof first, "%s/%s", group, net_param(state->net, 0)->name);
+        if (checkpoint_find(checkpoint, first) >= 0) *found |= 1u << i;
+    }
+    if (checkpoint) checkpoint_close(checkpoint);
+    TRY(parallel_agree(parallel, status));
+    return parallel_broadcast(parallel, found, sizeof *found);
+}
+
+enum iddpm_status state_read(struct train_state *state, const struct parallel *parallel, const char *path)
+{
+    unsigned emas;
+    struct layout layout;
+    TRY(find_emas(state, parallel, path, &emas));
+    enum iddpm_status status = parallel_agree(parallel, layout_create(&layout, state, emas));
+    if (status == IDDPM_OK) status = checkpoint_read_all(parallel, path, layout.n, layout.arrays);
+    layout_destroy(&layout);
+    if (status != IDDPM_OK) return status;
+    for (int i = 0; i < state->n_ema; i++) {
+        if (emas & 1u << i) continue;
+        log_warn("%s has no EMA of rate %.10g: it starts from the parameters", path, state->ema_rates[i]);
+        memcpy(state->emas[i], state->params, state->flat * sizeof(float));
+    }
+    sampler_refresh(state->sampler);
+    return IDDPM_OK;
+}

@@ -1,0 +1,36 @@
+/* Private to src/train: everything that a checkpoint holds, and its place in the file. */
+#ifndef IDDPM_TRAIN_STATE_H
+#define IDDPM_TRAIN_STATE_H
+
+#include "iddpm/train.h"
+
+/* Means since the last metrics line, over all ranks: sums and counts of each term (loss, mse, vb: whole and by quartile
+ * of t), of grad_norm, and what else must survive a restart between two lines. */
+enum { TERMS = 3, QUARTILES = 4, TERM_SLOTS = TERMS * (1 + QUARTILES), GRAD_NORM_SLOT = TERM_SLOTS, METRIC_SLOTS };
+
+struct train_state {
+    const struct net *net; /* names and shapes of the parameters */
+    size_t flat;           /* elements of each of the arrays below */
+    float *params, *exp_avg, *exp_avg_sq;
+    int n_ema;
+    const double *ema_rates;
+    float *emas[CONFIG_LIST_MAX];
+    int64_t step;    /* training steps done */
+    int64_t updates; /* of them, those that changed the parameters */
+    int64_t skipped; /* those that were not finite */
+    int64_t skipped_in_row;
+    double sums[METRIC_SLOTS], counts[METRIC_SLOTS];
+    struct sampler *sampler;
+};
+
+/* Allocates and initialises: parameters from the seed, EMAs equal to them, moments zero. The net must live on. */
+enum iddpm_status state_create(struct train_state **out, const struct config *config, const struct net *net,
+                               int num_timesteps);
+void state_destroy(struct train_state *state);
+/* Collective. */
+enum iddpm_status state_write(const struct train_state *state, const struct parallel *parallel, const char *path,
+                              const char *config_text);
+/* Collective. Rates of EMAs that the checkpoint does not have start from its parameters, with a warning. */
+enum iddpm_status state_read(struct train_state *state, const struct parallel *parallel, const char *path);
+
+#endif

@@ -1,0 +1,61 @@
+/* What a training step works with: made once, nothing is allocated while training. */
+#include "step.h"
+
+#include "iddpm/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum iddpm_status create_readers(struct trainer *t)
+{
+    const struct leaves *leaves = &t->plan.leaves;
+    double cache = t->config->data.cache * 0x1p30 / leaves->count;
+    TRY(mem_alloc(&t->readers, (size_t)leaves->count, sizeof *t->readers, "readers"));
+    for (int i = 0; i < leaves->count; i++)
+        TRY(leaf_reader_create(&t->readers[i], t->data, leaves->first + i, leaves->total, (uint64_t)t->config->run.seed,
+                               (uint64_t)cache));
+    return IDDPM_OK;
+}
+
+static enum iddpm_status create_buffers(struct trainer *t)
+{
+    size_t images = (size_t)t->plan.microbatch, mine = (size_t)t->plan.leaves.count * (size_t)t->plan.leaves.images;
+    size_t n = (size_t)t->data->height * (size_t)t->data->width * (size_t)t->data->channels;
+    TRY(mem_alloc(&t->grads, net_flat_size(t->net), sizeof(float), "gradient"));
+    TRY(mem_alloc(&t->pixels, images * n, 1, "images"));
+    TRY(mem_alloc(&t->labels, images, sizeof *t->labels, "labels"));
+    TRY(mem_alloc(&t->x_start, n, sizeof(double), "an image"));
+    TRY(mem_alloc(&t->x_t, images * n, sizeof(double), "noised images"));
+    TRY(mem_alloc(&t->noise, images * n, sizeof(double), "noise"));
+    TRY(mem_alloc(&t->timesteps, images, sizeof(double), "timesteps"));
+    TRY(mem_alloc(&t->slots, images, sizeof *t->slots, "slots"));
+    TRY(mem_alloc(&t->t, mine, sizeof *t->t, "timesteps"));
+    TRY(mem_alloc(&t->weight, mine, sizeof(double), "weights"));
+    return mem_alloc(&t->loss, mine, sizeof(double), "losses");
+}
+
+enum iddpm_status trainer_create(struct trainer *t)
+{
+    const struct config *config = t->config;
+    TRY(dataset_open(&t->data, config->data.path));
+    TRY(train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan));
+    TRY(diffusion_create(&t->diffusion, &t->plan.spec.diffusion));
+    TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, (int)config->parallel.threads));
+    TRY(state_create(&t->state, config, t->net, t->diffusion->num_timesteps));
+    TRY(create_readers(t));
+    return create_buffers(t);
+}
+
+void trainer_destroy(struct trainer *t)
+{
+    for (int i = 0; t->readers && i < t->plan.leaves.count; i++)
+        if (t->readers[i]) leaf_reader_destroy(t->readers[i]);
+    free(t->readers);
+    void *buffers[] = {t->grads,     t->pixels, t->labels, t->x_start, t->x_t, t->noise,
+                       t->timesteps, t->slots,  t->t,      t->weight,  t->loss};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
+    state_destroy(t->state);
+    net_destroy(t->net);
+    if (t->diffusion) diffusion_destroy(t->diffusion);
+    if (t->data) dataset_close(t->data);
+}
