@@ -85,6 +85,7 @@ struct net_run {
     const uint32_t *slots;
 };
 float *net_input_data(struct net *net, int k);       /* [n][h][w][c], to be filled before net_forward */
+int net_input_pitch(const struct net *net, int k);   /* floats between its positions: c, or more in a concatenation */
 const float *net_output_data(const struct net *net); /* [n][h][w][c], until the next forward */
 float *net_output_grad(struct net *net);             /* to be filled before net_backward */
 void net_forward(struct net *net, const struct net_run *run);
