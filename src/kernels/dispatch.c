@@ -139,6 +139,22 @@ void silu_backward(int64_t rows, int c, const float *x, int x_pitch, const float
     kernels->silu_backward(rows, c, x, x_pitch, dy, y_pitch, dx, dx_pitch, accumulate);
 }
 
+void softmax_rows(int rows, int c, float *x, int pitch)
+{
+    kernels->softmax_rows(rows, c, x, pitch);
+}
+
+void softmax_rows_backward(int rows, int c, const float *p, float *dp, int pitch)
+{
+    kernels->softmax_rows_backward(rows, c, p, dp, pitch);
+}
+
+void dropout_apply(int n, int64_t hw, int c, double rate, const struct rng *key, const uint32_t *slots, const float *x,
+                   int x_pitch, float *y, int y_pitch, bool accumulate)
+{
+    kernels->dropout_apply(n, hw, c, rate, key, slots, x, x_pitch, y, y_pitch, accumulate);
+}
+
 void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *grad, float *exp_avg, float *exp_avg_sq,
                int n_ema, const double *rates, float *const *emas)
 {

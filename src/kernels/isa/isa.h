@@ -18,6 +18,9 @@
     X(group_norm_backward)                                                                                             \
     X(silu_forward)                                                                                                    \
     X(silu_backward)                                                                                                   \
+    X(softmax_rows)                                                                                                    \
+    X(softmax_rows_backward)                                                                                           \
+    X(dropout_apply)                                                                                                   \
     X(adamw_ema)                                                                                                       \
     X(sum_of_squares)
 
@@ -36,10 +39,14 @@
 #define group_norm_backward ISA_JOIN(group_norm_backward, KERNEL_ISA)
 #define silu_forward ISA_JOIN(silu_forward, KERNEL_ISA)
 #define silu_backward ISA_JOIN(silu_backward, KERNEL_ISA)
+#define softmax_rows ISA_JOIN(softmax_rows, KERNEL_ISA)
+#define softmax_rows_backward ISA_JOIN(softmax_rows_backward, KERNEL_ISA)
+#define dropout_apply ISA_JOIN(dropout_apply, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
 #define sum_of_squares ISA_JOIN(sum_of_squares, KERNEL_ISA)
 #endif
 
 #include "iddpm/kernels.h"
+#include "softmax.h"
 
 #endif

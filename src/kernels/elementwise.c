@@ -1,0 +1,32 @@
+/* Copies and embeddings: what neither sums nor computes enough to need an instruction set of its own. */
+#include "iddpm/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+void copy_rows(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch, bool accumulate)
+{
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < rows; row++) {
+        const float *from = x + row * x_pitch;
+        float *to = y + row * y_pitch;
+        if (!accumulate)
+            memcpy(to, from, (size_t)c * sizeof *to);
+        else
+            for (int j = 0; j < c; j++) to[j] += from[j];
+    }
+}
+
+void timestep_embedding(int n, const double *t, int dim, float *y, int y_pitch)
+{
+    int half = dim / 2;
+    for (int image = 0; image < n; image++) {
+        float *row = y + (int64_t)image * y_pitch;
+        for (int i = 0; i < half; i++) {
+            double angle = t[image] * exp(-log(10000) * i / half);
+            row[i] = (float)cos(angle);
+            row[half + i] = (float)sin(angle);
+        }
+        if (dim % 2) row[dim - 1] = 0;
+    }
+}
