@@ -87,7 +87,8 @@ enum iddpm_status config_error(const struct config *config, const char *key, con
     __attribute__((format(printf, 3, 4)));
 /* True when the file or an override set this key. */
 bool config_is_set(const struct config *config, const char *key);
-/* Gives `key` the value `text`, as an override would (for values found at run time, such as num_classes). */
+/* Gives `key` the value `text`, as an override would (for values found at run time, such as num_classes); does not
+ * count as set by the user. */
 enum iddpm_status config_set(struct config *config, const char *key, const char *text);
 
 /* Compares: appends to *out (free()) one line "group.key: A here, B there" for each differing key that is not in
@@ -97,5 +98,16 @@ enum iddpm_status config_difference(const struct config *here, const struct conf
 
 /* The reference of all keys, made from the table: plain text for --help, Markdown for the documentation. */
 void config_print_help(FILE *stream, bool markdown);
+
+/* ---- text (text.c): what the readers of configurations and command lines share ----------------------------------- */
+
+/* The whole of `text` as a decimal integer, or as a finite number; false when it is anything else. */
+bool text_integer(const char *text, int64_t *out);
+bool text_number(const char *text, double *out);
+/* The shortest decimal text that reads back to the same value: "0.9999", "1.0e-05". Names an EMA in files. */
+#define TEXT_NUMBER_SIZE 32
+void text_from_number(double value, char out[TEXT_NUMBER_SIZE]);
+/* Insertions, deletions, replacements and swaps of neighbours that make one name the other (first 64 letters). */
+unsigned text_distance(const char *a, const char *b);
 
 #endif
