@@ -44,6 +44,12 @@
 #define dropout_apply ISA_JOIN(dropout_apply, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
 #define sum_of_squares ISA_JOIN(sum_of_squares, KERNEL_ISA)
+
+/* shared between files of this folder only */
+#define conv3x3_direct_scratch ISA_JOIN(conv3x3_direct_scratch, KERNEL_ISA)
+#define conv3x3_direct ISA_JOIN(conv3x3_direct, KERNEL_ISA)
+#define conv3x3_direct_weight_scratch ISA_JOIN(conv3x3_direct_weight_scratch, KERNEL_ISA)
+#define conv3x3_direct_weight ISA_JOIN(conv3x3_direct_weight, KERNEL_ISA)
 #endif
 
 #include "iddpm/kernels.h"

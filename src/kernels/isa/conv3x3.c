@@ -1,0 +1,145 @@
+/* The public 3x3 convolutions: packed weights, and each pass described to the engine that does it. */
+#include "conv3x3.h"
+
+static int out_size(int in, int stride)
+{
+    return (in + stride - 1) / stride;
+}
+
+/* ---- packed weights ---------------------------------------------------------------------------------------------- */
+
+size_t conv3x3_packed_size(int c_in, int c_out, enum conv_pack pack)
+{
+    int inputs = pack == PACK_FORWARD ? c_in : c_out, outputs = pack == PACK_FORWARD ? c_out : c_in;
+    return (size_t)TAPS * inputs * ((outputs + LANES - 1) / LANES * LANES);
+}
+
+/* Where the row of weights of (input, tap) starts for the vector that starts at output `first`. */
+static float *packed_row(float *packed, int inputs, int outputs, int first, int input, int tap)
+{
+    int panel = first / PANEL * PANEL, block = input / C_BLOCK * C_BLOCK;
+    int width = panel_vectors(outputs, panel) * LANES;
+    return packed + packed_offset(inputs, outputs, panel, block, tap) + (size_t)(input - block) * width + first - panel;
+}
+
+/* [c_out][c_in 9] is transposed in blocks of LANES x LANES. */
+static void pack_forward(int c_in, int c_out, int first, const float *weight, float *packed)
+{
+    size_t stride = (size_t)TAPS * c_in;
+    for (int r0 = 0; r0 < TAPS * c_in; r0 += LANES) {
+        int rows = min_int(LANES, TAPS * c_in - r0);
+        vf block[LANES];
+        load_block(weight + first * stride + r0, stride, min_int(LANES, c_out - first), rows, block);
+        transpose(block);
+        for (int r = 0; r < rows; r++)
+            *(vf *)packed_row(packed, c_in, c_out, first, (r0 + r) / TAPS, (r0 + r) % TAPS) = block[r];
+    }
+}
+
+/* Inputs and outputs exchanged, taps turned by 180 degrees. */
+static void pack_backward(int c_in, int c_out, int first, const float *weight, float *packed)
+{
+    int width = min_int(LANES, c_in - first);
+    for (int co = 0; co < c_out; co++) {
+        const float *source = weight + ((size_t)co * c_in + first) * TAPS;
+        for (int tap = 0; tap < TAPS; tap++) {
+            float *row = packed_row(packed, c_out, c_in, first, co, TAPS - 1 - tap);
+            for (int i = 0; i < LANES; i++) row[i] = i < width ? source[i * TAPS + tap] : 0;
+        }
+    }
+}
+
+void conv3x3_pack(int c_in, int c_out, enum conv_pack pack, const float *weight, float *packed)
+{
+    int outputs = pack == PACK_FORWARD ? c_out : c_in;
+#pragma omp parallel for
+    for (int first = 0; first < outputs; first += LANES) {
+        if (pack == PACK_FORWARD)
+            pack_forward(c_in, c_out, first, weight, packed);
+        else
+            pack_backward(c_in, c_out, first, weight, packed);
+    }
+}
+
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
+
+size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)
+{
+    int channels = shape->c_in > shape->c_out ? shape->c_in : shape->c_out;
+    size_t sweep = conv3x3_direct_scratch(channels, threads), weight = conv3x3_direct_weight_scratch(shape, threads);
+    return sweep > weight ? sweep : weight;
+}
+
+void conv3x3_forward(const struct conv_shape *shape, const float *x, const float *packed, const float *bias,
+                     const float *residual, int residual_pitch, float *y, float *scratch)
+{
+    int h_out = out_size(shape->h, shape->stride), w_out = out_size(shape->w, shape->stride);
+    struct conv_sweep sweep = {.n = shape->n,
+                               .rows = h_out,
+                               .cols = w_out,
+                               .in_h = shape->h,
+                               .in_w = shape->w,
+                               .in_pitch = shape->x_pitch,
+                               .in_step = shape->stride,
+                               .c_in = shape->c_in,
+                               .out_h = h_out,
+                               .out_w = w_out,
+                               .out_pitch = shape->y_pitch,
+                               .out_step = 1,
+                               .c_out = shape->c_out,
+                               .taps = TAPS};
+    for (int t = 0; t < TAPS; t++) sweep.tap[t] = (struct conv_tap){.y = t / 3 - 1, .x = t % 3 - 1, .slot = t};
+    conv3x3_direct(&sweep, x, packed, bias, residual, residual_pitch, y, scratch);
+}
+
+/* The taps (of turned weights) that reach input rows i stride + phase from output rows i + at[k]: all three at stride
+ * 1; at stride 2 the middle one for even rows, the outer two for odd rows. Returns their number. */
+static int phase_taps(int stride, int phase, int at[3], int turned[3])
+{
+    int n = 0;
+    for (int k = 0; k < 3; k++) {
+        int shift = phase + k - 1; /* of the output row, in input rows */
+        if (shift % stride != 0) continue;
+        at[n] = shift / stride;
+        turned[n++] = k;
+    }
+    return n;
+}
+
+/* The input's gradient is a sweep over dy for each phase of the stride: 1 or 4 of them. */
+void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, const float *packed, float *dx,
+                            bool accumulate, float *scratch)
+{
+    int stride = shape->stride;
+    for (int phase = 0; phase < stride * stride; phase++) {
+        int y0 = phase / stride, x0 = phase % stride;
+        struct conv_sweep sweep = {.n = shape->n,
+                                   .rows = (shape->h - y0 + stride - 1) / stride,
+                                   .cols = (shape->w - x0 + stride - 1) / stride,
+                                   .in_h = out_size(shape->h, stride),
+                                   .in_w = out_size(shape->w, stride),
+                                   .in_pitch = shape->y_pitch,
+                                   .in_step = 1,
+                                   .c_in = shape->c_out,
+                                   .out_h = shape->h,
+                                   .out_w = shape->w,
+                                   .out_pitch = shape->x_pitch,
+                                   .out_step = stride,
+                                   .out_y = y0,
+                                   .out_x = x0,
+                                   .c_out = shape->c_in};
+        int y_at[3], y_tap[3], x_at[3], x_tap[3];
+        int y_taps = phase_taps(stride, y0, y_at, y_tap), x_taps = phase_taps(stride, x0, x_at, x_tap);
+        for (int i = 0; i < y_taps; i++)
+            for (int j = 0; j < x_taps; j++)
+                sweep.tap[sweep.taps++] =
+                    (struct conv_tap){.y = y_at[i], .x = x_at[j], .slot = 3 * y_tap[i] + x_tap[j]};
+        conv3x3_direct(&sweep, dy, packed, NULL, accumulate ? dx : NULL, shape->x_pitch, dx, scratch);
+    }
+}
+
+void conv3x3_backward_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
+                             float *dbias, float *scratch)
+{
+    conv3x3_direct_weight(shape, x, dy, dweight, dbias, scratch);
+}

@@ -1,0 +1,268 @@
+/* Backward to the weights: dW[tap][ci][co] += x[pixel moved by tap][ci] dy[pixel][co], a product over pixels. A piece
+ * of work is C_GROUP input channels x PANEL_GROUP output channels with all nine taps; it walks over all pixels in
+ * blocks of rows, copies the block's slices of x (with borders of zeros) and dy so that tiles read them one after the
+ * other, and adds each tile's sum over the block to its own part of dW. No sum is split between threads. */
+#include "conv3x3.h"
+
+#include <omp.h>
+#include <string.h>
+#include <string.h>
+
+#define BLOCK_PIXELS                                                                                                   \
+    256 /* of a block of rows, about: its slices of x and dy and the sums stay in the second-level cache */
+#define C_GROUP (4 * TILE)
+#define PANEL_GROUP (2 * PANEL) /* output channels of a piece of work */
+
+/* The division of a shape's output rows (of all images, h_out each) into blocks, and the slices' sizes. */
+struct plan {
+    const struct conv_shape *shape;
+    int h_out, w_out;
+    int block_rows;   /* output rows of a block */
+    int x_cols;       /* pixels of a row of copied x, borders included */
+    size_t x_row_max; /* rows of copied x of a block, at most */
+};
+
+/* A piece of work and its scratch. */
+struct piece {
+    int c_first, c; /* input channels */
+    int o_first, o; /* output channels */
+    float *sums;    /* [C_GROUP][TAPS][PANEL_GROUP] */
+    float *bias;    /* [PANEL_GROUP] */
+    float *x;       /* [tile][row][x_cols][tile_rows] */
+    float *dy;      /* [panel][row][w_out][1 or 2 vectors] */
+    int *row_start; /* [block_rows] first row of copied x that an output row reads */
+};
+
+static struct plan plan_make(const struct conv_shape *shape)
+{
+    struct plan plan = {.shape = shape};
+    plan.h_out = (shape->h + shape->stride - 1) / shape->stride;
+    plan.w_out = (shape->w + shape->stride - 1) / shape->stride;
+    plan.block_rows = plan.w_out < BLOCK_PIXELS ? BLOCK_PIXELS / plan.w_out : 1;
+    plan.x_cols = (plan.w_out - 1) * shape->stride + 3;
+    plan.x_row_max = (size_t)3 * plan.block_rows;
+    return plan;
+}
+
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
+
+struct tile {
+    int rows, cols;
+    const float *x, *dy;  /* x is at the tap */
+    const int *row_start; /* of each row, in rows of x */
+    size_t x_row, x_step; /* floats between rows of x, and between two outputs' sources */
+    float *sums;          /* [channel][TAPS][PANEL_GROUP], at tap and panel */
+};
+
+static inline __attribute__((always_inline)) void tile_add(const struct tile *tile, const int rows, const int vectors)
+{
+    vf sum[TILE][2];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) sum[r][0] = sum[r][1] = (vf){0};
+    const float *dy = tile->dy;
+    for (int i = 0; i < tile->rows; i++) {
+        const float *x = tile->x + tile->row_start[i] * tile->x_row;
+        for (int j = 0; j < tile->cols; j++, x += tile->x_step, dy += vectors * LANES) {
+            vf d0 = *(const vf *)dy, d1 = vectors == 2 ? *(const vf *)(dy + LANES) : d0;
+#pragma GCC unroll 16
+            for (int r = 0; r < rows; r++) {
+                sum[r][0] += x[r] * d0;
+                if (vectors == 2) sum[r][1] += x[r] * d1;
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++) *(vf *)(tile->sums + r * TAPS * PANEL_GROUP + v * LANES) += sum[r][v];
+    }
+}
+
+#define TILE_ADD(thirds, vectors)                                                                                      \
+    static void tile_add_##thirds##_##vectors(const struct tile *tile)                                                 \
+    {                                                                                                                  \
+        tile_add(tile, thirds *TILE_STEP, vectors);                                                                    \
+    }
+TILE_ADD(1, 1)
+TILE_ADD(2, 1)
+TILE_ADD(3, 1)
+TILE_ADD(1, 2)
+TILE_ADD(2, 2)
+TILE_ADD(3, 2)
+static void (*const tile_adders[2][3])(const struct tile *) = {{tile_add_1_1, tile_add_2_1, tile_add_3_1},
+                                                               {tile_add_1_2, tile_add_2_2, tile_add_3_2}};
+
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+/* One pixel's channels to each tile of the piece, the last tile filled with zeros; pixel NULL: all zeros. */
+static inline void copy_pixel(const float *pixel, int channels, size_t tile_stride, float *x, size_t position)
+{
+    for (int c = 0, rows; c < channels; c += rows, x += tile_stride) {
+        rows = tile_rows(channels - c);
+        int there = min_int(rows, channels - c);
+        float *target = x + position * rows;
+        if (!pixel)
+            memset(target, 0, sizeof(float) * rows);
+        else if (there == TILE)
+            memcpy(target, pixel + c, sizeof(float) * TILE);
+        else
+            for (int r = 0; r < rows; r++) target[r] = r < there ? pixel[c + r] : 0;
+    }
+}
+
+/* Copies what output rows first .. first + rows - 1 read of x, image by image with a border; sets row_start. */
+static void copy_x(const struct plan *plan, const struct piece *piece, int64_t first, int rows, const float *x)
+{
+    const struct conv_shape *shape = plan->shape;
+    size_t tile_stride = plan->x_row_max * plan->x_cols * TILE, position = 0;
+    int next = 0; /* row of copied x */
+    for (int r = 0; r < rows; r++) {
+        int64_t image = (first + r) / plan->h_out;
+        int i = (int)((first + r) % plan->h_out), y = i * shape->stride - 1, end = y + 3;
+        bool starts = r == 0 || i == 0; /* otherwise its upper rows are there from the row before */
+        piece->row_start[r] = starts ? next : piece->row_start[r - 1] + shape->stride;
+        for (y += starts ? 0 : 3 - shape->stride; y < end; y++, next++)
+            for (int j = -1; j < plan->x_cols - 1; j++, position++) {
+                bool inside = y >= 0 && y < shape->h && j >= 0 && j < shape->w;
+                size_t pixel = inside ? ((size_t)image * shape->h + y) * shape->w + j : 0;
+                copy_pixel(inside ? x + pixel * shape->x_pitch + piece->c_first : NULL, piece->c, tile_stride, piece->x,
+                           position);
+            }
+    }
+}
+
+/* Copies the piece's channels of `pixels` pixels of dy, panel by panel, and adds them to the bias sums. */
+static void copy_dy(const struct piece *piece, int pixels, int pitch, size_t panel_stride, const float *dy)
+{
+    for (int panel = 0; panel < piece->o; panel += PANEL) {
+        int vectors = panel_vectors(piece->o, panel);
+        float *target = piece->dy + panel / PANEL * panel_stride;
+        for (int v = 0; v < vectors; v++) {
+            int first = panel + v * LANES, channels = min_int(LANES, piece->o - first);
+            vf sum = {0};
+            for (int p = 0; p < pixels; p++) {
+                const float *source = dy + (size_t)p * pitch + piece->o_first + first;
+                vf value = {0};
+                if (channels == LANES)
+                    value = *(const vf *)source;
+                else
+                    for (int c = 0; c < channels; c++) value[c] = source[c];
+                *(vf *)(target + (p * vectors + v) * LANES) = value;
+                sum += value;
+            }
+            *(vf *)(piece->bias + first) += sum;
+        }
+    }
+}
+
+/* ---- pieces ------------------------------------------------------------------------------------------------------ */
+
+static void block_add(const struct plan *plan, const struct piece *piece, int rows)
+{
+    size_t tile_stride = plan->x_row_max * plan->x_cols * TILE;
+    size_t panel_stride = (size_t)plan->block_rows * plan->w_out * PANEL;
+    for (int panel = 0; panel < piece->o; panel += PANEL) {
+        int vectors = panel_vectors(piece->o, panel);
+        for (int c = 0, channels; c < piece->c; c += channels) {
+            channels = tile_rows(piece->c - c);
+            struct tile tile = {.rows = rows,
+                                .cols = plan->w_out,
+                                .dy = piece->dy + panel / PANEL * panel_stride,
+                                .row_start = piece->row_start,
+                                .x_row = (size_t)plan->x_cols * channels,
+                                .x_step = (size_t)plan->shape->stride * channels};
+            for (int tap = 0; tap < TAPS; tap++) {
+                tile.x = piece->x + c / TILE * tile_stride + tap / 3 * tile.x_row + (size_t)(tap % 3) * channels;
+                tile.sums = piece->sums + (c * TAPS + tap) * PANEL_GROUP + panel;
+                tile_adders[vectors - 1][channels / TILE_STEP - 1](&tile);
+            }
+        }
+    }
+}
+
+/* dweight[co][ci][tap] += sums[ci][tap][co], transposed in blocks of LANES x LANES. */
+static void piece_finish(const struct piece *piece, int c_in, float *dweight)
+{
+    int entries = piece->c * TAPS;
+    for (int o = 0; o < piece->o; o += LANES) {
+        int outputs = min_int(LANES, piece->o - o);
+        for (int e = 0; e < entries; e += LANES) {
+            int there = min_int(LANES, entries - e);
+            vf block[LANES];
+            load_block(piece->sums + e * PANEL_GROUP + o, PANEL_GROUP, there, LANES, block);
+            transpose(block);
+            float *target = dweight + ((size_t)(piece->o_first + o) * c_in + piece->c_first) * TAPS + e;
+            for (int i = 0; i < outputs; i++, target += (size_t)c_in * TAPS) {
+                if (there == LANES)
+                    *(vf *)target += block[i];
+                else
+                    for (int k = 0; k < there; k++) target[k] += block[i][k];
+            }
+        }
+    }
+}
+
+static void piece_run(const struct plan *plan, const struct piece *piece, const float *x, const float *dy,
+                      float *dweight, float *dbias)
+{
+    const struct conv_shape *shape = plan->shape;
+    size_t panel_stride = (size_t)plan->block_rows * plan->w_out * PANEL;
+    int64_t all = (int64_t)shape->n * plan->h_out;
+    memset(piece->sums, 0, sizeof(float) * piece->c * TAPS * PANEL_GROUP);
+    memset(piece->bias, 0, sizeof(float) * PANEL_GROUP);
+    for (int64_t row = 0; row < all; row += plan->block_rows) {
+        int rows = all - row < plan->block_rows ? (int)(all - row) : plan->block_rows;
+        copy_x(plan, piece, row, rows, x);
+        copy_dy(piece, rows * plan->w_out, shape->y_pitch, panel_stride,
+                dy + (size_t)row * plan->w_out * shape->y_pitch);
+        block_add(plan, piece, rows);
+    }
+    piece_finish(piece, shape->c_in, dweight);
+    if (dbias && piece->c_first == 0)
+        for (int o = 0; o < piece->o; o++) dbias[piece->o_first + o] += piece->bias[o];
+}
+
+/* Per thread: the arrays of a piece, in the order of struct piece. */
+static size_t thread_scratch(const struct plan *plan, struct piece *piece, float *scratch)
+{
+    size_t sums = (size_t)C_GROUP * TAPS * PANEL_GROUP, bias = PANEL_GROUP;
+    size_t x = plan->x_row_max * plan->x_cols * C_GROUP;
+    size_t dy = (size_t)plan->block_rows * plan->w_out * PANEL_GROUP;
+    size_t rows = ((size_t)plan->block_rows + LANES - 1) / LANES * LANES;
+    if (piece) {
+        piece->sums = scratch;
+        piece->bias = piece->sums + sums;
+        piece->x = piece->bias + bias;
+        piece->dy = piece->x + x;
+        piece->row_start = (int *)(piece->dy + dy);
+    }
+    return sums + bias + x + dy + rows;
+}
+
+size_t conv3x3_direct_weight_scratch(const struct conv_shape *shape, int threads)
+{
+    struct plan plan = plan_make(shape);
+    return thread_scratch(&plan, NULL, NULL) * threads;
+}
+
+void conv3x3_direct_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
+                           float *dbias, float *scratch)
+{
+    struct plan plan = plan_make(shape);
+    size_t per_thread = thread_scratch(&plan, NULL, NULL);
+#pragma omp parallel
+    {
+        struct piece piece;
+        thread_scratch(&plan, &piece, scratch + per_thread * omp_get_thread_num());
+#pragma omp for collapse(2)
+        for (int o = 0; o < shape->c_out; o += PANEL_GROUP) {
+            for (int c = 0; c < shape->c_in; c += C_GROUP) {
+                piece.o_first = o;
+                piece.o = min_int(PANEL_GROUP, shape->c_out - o);
+                piece.c_first = c;
+                piece.c = min_int(C_GROUP, shape->c_in - c);
+                piece_run(&plan, &piece, x, dy, dweight, dbias);
+            }
+        }
+    }
+}
