@@ -136,17 +136,24 @@ const char *store_shape_text(const struct store_array *array, char *out)
 
 /* ---- data sets --------------------------------------------------------------------------------------------------- */
 
+hid_t hdf5_create_properties(void)
+{
+    hid_t create = H5Pcreate(H5P_DATASET_CREATE);
+    if (H5Pset_layout(create, H5D_CONTIGUOUS) >= 0 && H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY) >= 0 &&
+        H5Pset_fill_time(create, H5D_FILL_TIME_NEVER) >= 0)
+        return create;
+    hdf5_release(&create);
+    return -1;
+}
+
 hid_t hdf5_create_dataset(hid_t file, const struct store_array *array)
 {
     hsize_t dims[STORE_DIMS];
     for (int i = 0; i < array->ndim; i++) dims[i] = array->dims[i];
     HID space = array->ndim ? H5Screate_simple(array->ndim, dims, NULL) : H5Screate(H5S_SCALAR);
-    HID create = H5Pcreate(H5P_DATASET_CREATE);
+    HID create = hdf5_create_properties();
     HID link = H5Pcreate(H5P_LINK_CREATE);
-    if (space < 0 || create < 0 || link < 0) return -1;
-    if (H5Pset_layout(create, H5D_CONTIGUOUS) < 0 || H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY) < 0 ||
-        H5Pset_fill_time(create, H5D_FILL_TIME_NEVER) < 0 || H5Pset_create_intermediate_group(link, 1) < 0)
-        return -1;
+    if (H5Pset_create_intermediate_group(link, 1) < 0) return -1;
     return H5Dcreate2(file, array->path, hdf5_type(array->type), space, link, create, H5P_DEFAULT);
 }
 
@@ -163,6 +170,15 @@ bool hdf5_describe(hid_t dataset, struct store_array *out)
     out->ndim = ndim;
     for (int i = 0; i < STORE_DIMS; i++) out->dims[i] = dims[i];
     return true;
+}
+
+enum iddpm_status store_sync_folder_of(const char *path)
+{
+    char folder[PATH_SIZE];
+    const char *slash = strrchr(path, '/');
+    int length = !slash ? 1 : slash == path ? 1 : (int)(slash - path);
+    snprintf(folder, sizeof folder, "%.*s", length, slash ? path : ".");
+    return path_sync_folder(folder);
 }
 
 /* ---- attributes -------------------------------------------------------------------------------------------------- */

@@ -35,10 +35,15 @@ enum iddpm_status store_array_check(const char *file, const struct store_array *
 #define STORE_SHAPE_TEXT 128
 const char *store_shape_text(const struct store_array *array, char *out);
 
-/* A contiguous data set for `array`, allocated at once, never filled, with the groups on its path. -1 on failure. */
+/* Contiguous, allocated at once, never filled. */
+hid_t hdf5_create_properties(void);
+/* A data set for `array` with those properties, and the groups on its path. -1 on failure. */
 hid_t hdf5_create_dataset(hid_t file, const struct store_array *array);
 /* Type and shape of an open data set; false when it is nothing that a store_array describes. */
 bool hdf5_describe(hid_t dataset, struct store_array *out);
+
+/* fsync of the folder that holds `path`, after a rename to it. */
+enum iddpm_status store_sync_folder_of(const char *path);
 
 /* Attributes; -1 on failure, as HDF5's own calls. */
 int hdf5_write_attribute(hid_t object, const struct store_attribute *attribute);

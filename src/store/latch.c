@@ -9,10 +9,14 @@ static struct {
     const struct parallel *opening;
 } latch;
 
-void latch_clear(const struct parallel *opening)
+void latch_clear(void)
 {
     latch.operation = NULL;
-    latch.opening = opening;
+}
+
+void latch_opening(const struct parallel *parallel)
+{
+    latch.opening = parallel;
 }
 
 enum iddpm_status latch_check(const char *path)
@@ -85,7 +89,7 @@ static int settle_plain(const char *operation, int error)
 int MPI_File_write_at(MPI_File file, MPI_Offset offset, const void *data, int count, MPI_Datatype type,
                       MPI_Status *status)
 {
-    MPI_Status own;
+    MPI_Status own = {0};
     errno = 0;
     return settle_write(PMPI_File_write_at(file, offset, data, count, type, &own), count, type, &own, status);
 }
@@ -93,21 +97,21 @@ int MPI_File_write_at(MPI_File file, MPI_Offset offset, const void *data, int co
 int MPI_File_write_at_all(MPI_File file, MPI_Offset offset, const void *data, int count, MPI_Datatype type,
                           MPI_Status *status)
 {
-    MPI_Status own;
+    MPI_Status own = {0};
     errno = 0;
     return settle_write(PMPI_File_write_at_all(file, offset, data, count, type, &own), count, type, &own, status);
 }
 
 int MPI_File_read_at(MPI_File file, MPI_Offset offset, void *data, int count, MPI_Datatype type, MPI_Status *status)
 {
-    MPI_Status own;
+    MPI_Status own = {0};
     errno = 0;
     return settle_read(PMPI_File_read_at(file, offset, data, count, type, &own), data, count, type, &own, status);
 }
 
 int MPI_File_read_at_all(MPI_File file, MPI_Offset offset, void *data, int count, MPI_Datatype type, MPI_Status *status)
 {
-    MPI_Status own;
+    MPI_Status own = {0};
     errno = 0;
     return settle_read(PMPI_File_read_at_all(file, offset, data, count, type, &own), data, count, type, &own, status);
 }

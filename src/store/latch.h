@@ -8,9 +8,11 @@
 
 #include "iddpm/parallel.h"
 
-/* Forgets; before a piece of work. While `opening` is not NULL a failed read ends the job (parallel_abort): HDF5 gives
- * up an open on one rank alone, which the other ranks would wait for. */
-void latch_clear(const struct parallel *opening);
+/* Forgets; before a piece of work. */
+void latch_clear(void);
+/* Around a collective H5Fopen (NULL: no more): a failed read then ends the job, since HDF5 would give up the open on
+ * this rank alone, in a collective call that the others never make. */
+void latch_opening(const struct parallel *parallel);
 /* What happened since: IDDPM_OK, or IDDPM_FAILED with "<path>: cannot <operation>: <cause>". */
 enum iddpm_status latch_check(const char *path);
 

@@ -1,0 +1,159 @@
+/* Results: small HDF5 files of one writer. The file is made in memory and written plainly, so HDF5 never meets an I/O
+ * error, and what the system says about one (no space left) reaches the user. */
+#include "hdf5.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static enum iddpm_status fill(hid_t file, const char *path, int n_arrays, const struct store_array *arrays,
+                              int n_attributes, const struct store_attribute *attributes)
+{
+    for (int i = 0; i < n_arrays; i++) {
+        TRY(store_array_check(path, &arrays[i]));
+        HID dataset = hdf5_create_dataset(file, &arrays[i]);
+        if (dataset < 0) return hdf5_error(path, "make the data set %s", arrays[i].path);
+        if (store_array_elements(&arrays[i]) &&
+            H5Dwrite(dataset, hdf5_type(arrays[i].type), H5S_ALL, H5S_ALL, H5P_DEFAULT, arrays[i].data) < 0)
+            return hdf5_error(path, "write the data set %s", arrays[i].path);
+    }
+    for (int i = 0; i < n_attributes; i++)
+        if (hdf5_write_attribute(file, &attributes[i]) < 0)
+            return hdf5_error(path, "make the attribute %s", attributes[i].name);
+    return IDDPM_OK;
+}
+
+/* The bytes of an open file, malloc'ed. */
+static enum iddpm_status take_image(hid_t file, const char *path, void **image, size_t *bytes)
+{
+    ssize_t n = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
+    if (n < 0) return hdf5_error(path, "make the file");
+    TRY(mem_alloc(image, (size_t)n, 1, path));
+    if (H5Fget_file_image(file, *image, (size_t)n) != n) return hdf5_error(path, "make the file");
+    *bytes = (size_t)n;
+    return IDDPM_OK;
+}
+
+static enum iddpm_status make_image(const char *path, int n_arrays, const struct store_array *arrays, int n_attributes,
+                                    const struct store_attribute *attributes, void **image, size_t *bytes)
+{
+    HID access = hdf5_access();
+    H5Pset_fapl_core(access, (size_t)1 << 20, false);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    if (file < 0) return hdf5_error(path, "make the file");
+    enum iddpm_status status = fill(file, path, n_arrays, arrays, n_attributes, attributes);
+    if (status == IDDPM_OK) status = take_image(file, path, image, bytes);
+    if (H5Fclose(file) < 0 && status == IDDPM_OK) status = hdf5_error(path, "make the file");
+    return status;
+}
+
+/* Returns an errno, 0 when all is on the disk. */
+static int write_bytes(const char *path, const char *data, size_t bytes)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), error = 0;
+    if (fd < 0) return errno;
+    while (bytes && !error) {
+        ssize_t n = write(fd, data, bytes);
+        if (n < 0 && errno != EINTR) error = errno;
+        if (n > 0) data += n, bytes -= (size_t)n;
+    }
+    if (!error && fsync(fd) != 0) error = errno;
+    if (close(fd) != 0 && !error) error = errno;
+    return error;
+}
+
+enum iddpm_status store_write(const char *path, int n_arrays, const struct store_array *arrays, int n_attributes,
+                              const struct store_attribute *attributes)
+{
+    hdf5_start();
+    char temporary[PATH_SIZE];
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+        return iddpm_error(IDDPM_USAGE, "%s: the path is too long", path);
+    void *image = NULL;
+    size_t bytes = 0;
+    enum iddpm_status status = make_image(path, n_arrays, arrays, n_attributes, attributes, &image, &bytes);
+    if (status == IDDPM_OK) {
+        int error = write_bytes(temporary, image, bytes);
+        if (!error && rename(temporary, path) != 0) error = errno;
+        if (error) {
+            unlink(temporary);
+            status = iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error));
+        } else if (store_sync_folder_of(path) != IDDPM_OK) {
+            log_warn("%s", iddpm_error_text());
+        }
+    }
+    free(image);
+    return status;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static enum iddpm_status read_array(hid_t file, const char *path, enum store_type type, struct store_array *array)
+{
+    HID dataset = H5Dopen2(file, array->path, H5P_DEFAULT);
+    if (dataset < 0) return hdf5_error(path, "open the data set %s", array->path);
+    char found[STORE_SHAPE_TEXT];
+    if (!hdf5_describe(dataset, array))
+        return iddpm_error(IDDPM_FAILED, "%s: %s has a type or shape that iddpm cannot read", path, array->path);
+    if (array->type != type)
+        return iddpm_error(IDDPM_FAILED, "%s: %s is %s in the file, but %s is needed", path, array->path,
+                           store_shape_text(array, found), hdf5_type_name(type));
+    TRY(store_array_check(path, array));
+    size_t n = store_array_elements(array);
+    TRY(mem_alloc(&array->data, n, store_type_bytes(type), array->path));
+    if (n == 0 || H5Dread(dataset, hdf5_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data) >= 0) return IDDPM_OK;
+    free(array->data);
+    array->data = NULL;
+    return hdf5_error(path, "read %s", array->path);
+}
+
+enum iddpm_status store_read(const char *path, const char *array_path, enum store_type type, struct store_array *array)
+{
+    hdf5_start();
+    *array = (struct store_array){.path = array_path, .type = type};
+    hid_t file;
+    TRY(hdf5_open(&file, path));
+    enum iddpm_status status = read_array(file, path, type, array);
+    H5Fclose(file);
+    return status;
+}
+
+/* An object of a file, opened for its attributes. */
+static enum iddpm_status open_object(const char *path, const char *object, hid_t *file, hid_t *id)
+{
+    hdf5_start();
+    TRY(hdf5_open(file, path));
+    *id = H5Oopen(*file, object, H5P_DEFAULT);
+    if (*id >= 0) return IDDPM_OK;
+    enum iddpm_status status = hdf5_error(path, "open %s", object);
+    H5Fclose(*file);
+    return status;
+}
+
+enum iddpm_status store_read_text(const char *path, const char *object, const char *attribute, char **out)
+{
+    *out = NULL;
+    hid_t file, id;
+    TRY(open_object(path, object, &file, &id));
+    enum iddpm_status status = IDDPM_OK;
+    if (hdf5_read_text(id, attribute, out) < 0) status = hdf5_error(path, "read the attribute %s", attribute);
+    H5Oclose(id);
+    H5Fclose(file);
+    return status;
+}
+
+enum iddpm_status store_read_number(const char *path, const char *object, const char *attribute, double *out)
+{
+    hid_t file, id;
+    TRY(open_object(path, object, &file, &id));
+    enum iddpm_status status = IDDPM_OK;
+    if (hdf5_read_value(id, attribute, H5T_NATIVE_DOUBLE, out) < 0)
+        status = hdf5_error(path, "read the attribute %s", attribute);
+    H5Oclose(id);
+    H5Fclose(file);
+    return status;
+}
