@@ -1,0 +1,236 @@
+/* Attention and its softmax against their definitions in double; gradients against differences. */
+#include "../../src/kernels/isa/softmax.h"
+#include "iddpm/kernels.h"
+#include "plane.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct fixture {
+    int n, t, heads, c_head;
+    bool accumulate;
+    double scale; /* of q, k, v */
+    struct attention_shape shape;
+    struct plane qkv, y, dy, dqkv;
+    float *scratch;
+    double *qkv64, *dy64, *y64;
+};
+
+static void setup(struct fixture *f)
+{
+    int c = f->heads * f->c_head, rows = f->n * f->t;
+    f->qkv = plane_create(rows, 3 * c, 3 * c + 2);
+    f->dqkv = plane_create(rows, 3 * c, 3 * c + 2);
+    f->y = plane_create(rows, c, c + 7);
+    f->dy = plane_create(rows, c, c + 7);
+    f->shape = (struct attention_shape){f->n, f->t, f->heads, f->c_head, f->qkv.pitch, f->y.pitch};
+    plane_random(&f->qkv, 1, f->scale, 0);
+    plane_random(&f->dy, 2, 1, 0);
+    plane_set(&f->y, NAN);
+    if (f->accumulate)
+        plane_random(&f->dqkv, 3, 1, 0);
+    else
+        plane_set(&f->dqkv, NAN);
+    size_t size = attention_scratch_size(&f->shape, TEST_THREADS);
+    assert_int_equal(mem_alloc(&f->scratch, size, sizeof(float), "scratch"), IDDPM_OK);
+    for (size_t i = 0; i < size; i++) f->scratch[i] = NAN;
+    f->qkv64 = plane_values(&f->qkv);
+    f->dy64 = plane_values(&f->dy);
+    f->y64 = plane_values(&f->dy);
+}
+
+static void teardown(struct fixture *f)
+{
+    plane_free(&f->qkv);
+    plane_free(&f->dqkv);
+    plane_free(&f->y);
+    plane_free(&f->dy);
+    free(f->scratch);
+    free(f->qkv64);
+    free(f->dy64);
+    free(f->y64);
+}
+
+static void softmax(int n, double *x)
+{
+    double largest = x[0], sum = 0;
+    for (int i = 1; i < n; i++) largest = fmax(largest, x[i]);
+    for (int i = 0; i < n; i++) sum += x[i] = exp(x[i] - largest);
+    for (int i = 0; i < n; i++) x[i] /= sum;
+}
+
+/* One query of one head: q and k each scaled by c^(-1/4). */
+static void define_query(struct fixture *f, int image, int head, int query, double *weights)
+{
+    int c = f->c_head;
+    size_t row = (size_t)(3 * f->heads * c), first = (size_t)(image * f->t) * row + (size_t)(head * 3 * c);
+    const double *q = f->qkv64 + first + (size_t)query * row, *k = f->qkv64 + first + c, *v = k + c;
+    double scale = pow(c, -0.25), *y = f->y64 + (size_t)((image * f->t + query) * f->heads + head) * (size_t)c;
+    for (int key = 0; key < f->t; key++) {
+        weights[key] = 0;
+        for (int j = 0; j < c; j++) weights[key] += (q[j] * scale) * (k[(size_t)key * row + (size_t)j] * scale);
+    }
+    softmax(f->t, weights);
+    for (int j = 0; j < c; j++) {
+        y[j] = 0;
+        for (int key = 0; key < f->t; key++) y[j] += weights[key] * v[(size_t)key * row + (size_t)j];
+    }
+}
+
+static double loss(void *context)
+{
+    struct fixture *f = context;
+    double *weights = malloc((size_t)f->t * sizeof *weights);
+    for (int image = 0; image < f->n; image++)
+        for (int head = 0; head < f->heads; head++)
+            for (int query = 0; query < f->t; query++) define_query(f, image, head, query, weights);
+    free(weights);
+    return dot((size_t)f->y.rows * (size_t)f->y.c, f->y64, f->dy64);
+}
+
+static void forward(void *context)
+{
+    struct fixture *f = context;
+    attention_forward(&f->shape, f->qkv.data, f->y.data, f->scratch);
+}
+
+static void backward(void *context)
+{
+    struct fixture *f = context;
+    attention_backward(&f->shape, f->qkv.data, f->dy.data, f->dqkv.data, f->accumulate, f->scratch);
+}
+
+static void small_sizes(void)
+{
+    struct fixture cases[] = {
+        {.n = 1, .t = 1, .heads = 1, .c_head = 1, .scale = 1},
+        {.n = 2, .t = 9, .heads = 3, .c_head = 5, .scale = 2},
+        {.n = 1, .t = 19, .heads = 2, .c_head = 4, .scale = 1, .accumulate = true},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct fixture *f = &cases[k];
+        setup(f);
+        size_t n = (size_t)f->qkv.rows * (size_t)f->qkv.c;
+        double *want = malloc(n * sizeof *want), *before = plane_values(&f->dqkv);
+        loss(f);
+        check_threads(forward, f, 1, (struct plane *[]){&f->y});
+        plane_check(&f->y, f->y64, 2e-6, "y");
+        numeric_gradient(loss, f, n, f->qkv64, want);
+        for (size_t i = 0; i < n && f->accumulate; i++) want[i] += before[i];
+        check_threads(backward, f, 1, (struct plane *[]){&f->dqkv});
+        plane_check(&f->dqkv, want, 1e-5, "dqkv");
+        free(want);
+        free(before);
+        teardown(f);
+    }
+}
+
+static void attention_is_its_definition(void **state)
+{
+    (void)state;
+    every_isa(small_sizes);
+}
+
+/* More positions than a block of queries. Some elements of the gradient by differences: all would take too long. */
+static void several_blocks(void **state)
+{
+    (void)state;
+    struct fixture f = {.n = 1, .t = 515, .heads = 1, .c_head = 3, .scale = 2, .accumulate = true};
+    setup(&f);
+    double *before = plane_values(&f.dqkv);
+    loss(&f);
+    check_threads(forward, &f, 1, (struct plane *[]){&f.y});
+    plane_check(&f.y, f.y64, 2e-6, "y");
+    check_threads(backward, &f, 1, (struct plane *[]){&f.dqkv});
+    double *got = plane_values(&f.dqkv);
+    for (int row = 0; row < f.t; row += 257)
+        for (int j = 0; j < 9; j++) {
+            size_t i = (size_t)(row * 9 + j);
+            double want;
+            numeric_gradient(loss, &f, 1, &f.qkv64[i], &want);
+            assert_true(fabs(got[i] - before[i] - want) < 1e-5);
+        }
+    free(before);
+    free(got);
+    teardown(&f);
+}
+
+/* Scores of +-10,000: only their differences may reach the exponential. */
+static void large_scores(void **state)
+{
+    (void)state;
+    struct fixture f = {.n = 1, .t = 33, .heads = 1, .c_head = 4, .scale = 100};
+    setup(&f);
+    loss(&f);
+    forward(&f);
+    backward(&f);
+    double *dqkv = plane_values(&f.dqkv);
+    plane_check(&f.y, f.y64, 2e-3, "y"); /* scores of 1e4 are known to 1e-3 */
+    for (int64_t i = 0; i < f.dqkv.rows * f.dqkv.c; i++) assert_true(isfinite(dqkv[i]));
+    free(dqkv);
+    teardown(&f);
+}
+
+/* ---- softmax alone ----------------------------------------------------------------------------------------------- */
+
+static void rows_of_every_length(void)
+{
+    for (int c = 1; c < 70; c++) {
+        struct plane x = plane_create(2, c, c + 1), dp = plane_create(2, c, c + 1);
+        plane_random(&x, (uint32_t)c, 20, 5);
+        plane_random(&dp, 100, 1, 0);
+        double *want = plane_values(&x), *gradient = plane_values(&dp);
+        for (int row = 0; row < 2; row++) {
+            double *p = want + row * c, *d = gradient + row * c;
+            softmax(c, p);
+            double mean = dot((size_t)c, p, d);
+            for (int j = 0; j < c; j++) d[j] = p[j] * (d[j] - mean);
+        }
+        softmax_rows(2, c, x.data, x.pitch);
+        softmax_rows_backward(2, c, x.data, dp.data, x.pitch);
+        plane_check(&x, want, 1e-6, "softmax");
+        /* the gradient is a difference: good to the rounding of dp, which is at most 1 */
+        double *got = plane_values(&dp);
+        check_close((size_t)c * 2, got, gradient, 0, 5e-7, "gradient of softmax, %s", kernels_isa());
+        plane_check_guards(&dp, "gradient of softmax");
+        free(got);
+        free(want);
+        free(gradient);
+        plane_free(&x);
+        plane_free(&dp);
+    }
+}
+
+static void softmax_of_every_length(void **state)
+{
+    (void)state;
+    every_isa(rows_of_every_length);
+}
+
+static void nan_spoils_its_row_only(void)
+{
+    for (int at = 0; at < 35; at++) {
+        struct plane x = plane_create(3, 35, 35);
+        plane_random(&x, 1, 1, 0);
+        x.data[35 + at] = NAN;
+        softmax_rows(3, 35, x.data, x.pitch);
+        for (int i = 0; i < 3 * 35; i++) assert_int_equal(isnan(x.data[i]) != 0, i / 35 == 1);
+        plane_free(&x);
+    }
+}
+
+static void nan_stays_nan(void **state)
+{
+    (void)state;
+    every_isa(nan_spoils_its_row_only);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_is_its_definition), cmocka_unit_test(several_blocks), cmocka_unit_test(large_scores),
+        cmocka_unit_test(softmax_of_every_length),     cmocka_unit_test(nan_stays_nan),
+    };
+    if (kernels_select(NULL)) return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,261 @@
+/* The exponential over its whole range, SiLU, copies, dropout, timestep embeddings. */
+#include "../../src/kernels/isa/exp.h"
+#include "iddpm/kernels.h"
+#include "plane.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- exponential and SiLU ---------------------------------------------------------------------------------------- */
+
+static void exponential(void **state)
+{
+    (void)state;
+    double worst = 0;
+    for (float x = -87.33f; x <= 88.37f; x += 0x1p-13f) worst = fmax(worst, fabs(exp_float(x) / exp((double)x) - 1));
+    for (float x = 0x1p-30f; x < 1; x *= 1.001f) /* close to 1 from both sides */
+        worst = fmax(worst, fmax(fabs(exp_float(x) / exp((double)x) - 1), fabs(exp_float(-x) / exp(-(double)x) - 1)));
+    print_message("exp_float: largest relative error %.3g\n", worst);
+    assert_true(worst < 1e-7);
+    static const float below[] = {-87.34f, -88, -1000, -1e30f, -INFINITY};
+    static const float above[] = {88.38f, 89, 1000, 1e30f, INFINITY};
+    for (int k = 0; k < 5; k++) {
+        assert_true(exp_float(below[k]) == 0);
+        assert_true(isinf(exp_float(above[k])) && exp_float(above[k]) > 0);
+    }
+    assert_true(exp_float(0) == 1 && exp_float(-0.0f) == 1);
+    assert_true(isnan(exp_float(NAN)) && isnan(exp_float(-NAN)));
+}
+
+enum { SILU_ROWS = 64, SILU_C = 1000 };
+
+/* Arguments from -64 to 64, and special ones, with a row length that leaves a tail behind every vector length. */
+static void silu_accuracy(void)
+{
+    struct plane x = plane_create(SILU_ROWS, SILU_C + 7, SILU_C + 9),
+                 y = plane_create(SILU_ROWS, SILU_C + 7, SILU_C + 8);
+    plane_set(&x, 1);
+    for (int i = 0; i < SILU_ROWS; i++)
+        for (int j = 0; j < SILU_C; j++)
+            x.data[i * x.pitch + j] = (float)(i * SILU_C + j) / (SILU_ROWS * SILU_C) * 128 - 64;
+    static const float special[] = {NAN, INFINITY, 1e30f, -1e30f, -87.5f, 0, -0.0f};
+    memcpy(x.data + SILU_C, special, sizeof special);
+    silu_forward(SILU_ROWS, SILU_C + 7, x.data, x.pitch, y.data, y.pitch);
+    plane_check_guards(&y, "silu");
+    for (int i = 0; i < SILU_ROWS; i++)
+        for (int j = 0; j < SILU_C; j++) {
+            double z = x.data[i * x.pitch + j], want = z / (1 + exp(-z));
+            assert_true(fabs(y.data[i * y.pitch + j] - want) <= 3e-7 * fabs(want));
+        }
+    const float *s = y.data + SILU_C;
+    assert_true(isnan(s[0]));
+    assert_true(isinf(s[1]) && s[2] == 1e30f && s[3] == 0 && fabsf(s[4]) < 1e-36f && s[5] == 0 && s[6] == 0);
+    plane_free(&x);
+    plane_free(&y);
+}
+
+static void silu_is_exact(void **state)
+{
+    (void)state;
+    every_isa(silu_accuracy);
+}
+
+struct silu_fixture {
+    struct plane x, dy, dx;
+    bool accumulate;
+};
+
+static void run_silu_backward(void *context)
+{
+    struct silu_fixture *f = context;
+    silu_backward(f->x.rows, f->x.c, f->x.data, f->x.pitch, f->dy.data, f->dy.pitch, f->dx.data, f->dx.pitch,
+                  f->accumulate);
+}
+
+static void silu_gradient(void)
+{
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+        struct silu_fixture f = {plane_create(5, 37, 40), plane_create(5, 37, 38), plane_create(5, 37, 39), accumulate};
+        plane_random(&f.x, 1, 10, 0);
+        plane_random(&f.dy, 2, 1, 0);
+        plane_random(&f.dx, 3, 1, 0);
+        double *x = plane_values(&f.x), *dy = plane_values(&f.dy), *want = plane_values(&f.dx);
+        for (int i = 0; i < 5 * 37; i++) {
+            const double h = 1e-6;
+            double slope = ((x[i] + h) / (1 + exp(-x[i] - h)) - (x[i] - h) / (1 + exp(-x[i] + h))) / (2 * h);
+            want[i] = (accumulate ? want[i] : 0) + dy[i] * slope;
+        }
+        check_threads(run_silu_backward, &f, 1, (struct plane *[]){&f.dx});
+        plane_check(&f.dx, want, 1e-6, "gradient of silu");
+        free(x);
+        free(dy);
+        free(want);
+        plane_free(&f.x);
+        plane_free(&f.dy);
+        plane_free(&f.dx);
+    }
+}
+
+static void silu_backward_is_its_slope(void **state)
+{
+    (void)state;
+    every_isa(silu_gradient);
+}
+
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+static void copies(void **state)
+{
+    (void)state;
+    struct plane x = plane_create(7, 5, 9), y = plane_create(7, 5, 6);
+    plane_random(&x, 1, 1, 0);
+    double *want = plane_values(&x);
+    plane_set(&y, NAN);
+    copy_rows(7, 5, x.data, x.pitch, y.data, y.pitch, false);
+    plane_check(&y, want, 0, "copy");
+    copy_rows(7, 5, x.data, x.pitch, y.data, y.pitch, true);
+    for (int i = 0; i < 35; i++) want[i] *= 2;
+    plane_check(&y, want, 0, "sum");
+    copy_rows(0, 5, x.data, x.pitch, y.data, y.pitch, true);
+    plane_check(&y, want, 0, "no rows");
+    free(want);
+    plane_free(&x);
+    plane_free(&y);
+}
+
+/* ---- dropout ----------------------------------------------------------------------------------------------------- */
+
+struct dropout {
+    int n, hw, c;
+    double rate;
+    bool accumulate;
+    struct rng key;
+    uint32_t slots[3];
+    struct plane x, y;
+};
+
+static void run_dropout(void *context)
+{
+    struct dropout *d = context;
+    dropout_apply(d->n, d->hw, d->c, d->rate, &d->key, d->slots, d->x.data, d->x.pitch, d->y.data, d->y.pitch,
+                  d->accumulate);
+}
+
+/* Against the numbers of rng_uint32, element by element. */
+static void check_dropout(struct dropout *d)
+{
+    size_t per_image = (size_t)d->hw * (size_t)d->c;
+    d->x = plane_create((int64_t)d->n * d->hw, d->c, d->c + 2);
+    d->y = plane_create((int64_t)d->n * d->hw, d->c, d->c + 1);
+    plane_random(&d->x, 1, 1, 0);
+    plane_random(&d->y, 2, 1, 0);
+    uint32_t *numbers = malloc(per_image * sizeof *numbers);
+    double *x = plane_values(&d->x), *want = plane_values(&d->y);
+    for (int image = 0; image < d->n; image++) {
+        struct rng rng = d->key;
+        rng.slot = d->slots[image];
+        rng_uint32(&rng, 0, per_image, numbers);
+        for (size_t i = 0; i < per_image; i++) {
+            size_t at = (size_t)image * per_image + i;
+            want[at] =
+                (d->accumulate ? want[at] : 0) + (numbers[i] < floor(d->rate * 0x1p32) ? 0 : x[at] / (1 - d->rate));
+        }
+    }
+    check_threads(run_dropout, d, 1, (struct plane *[]){&d->y});
+    plane_check(&d->y, want, 1e-6, "dropout");
+    free(numbers);
+    free(x);
+    free(want);
+    plane_free(&d->x);
+    plane_free(&d->y);
+}
+
+static void dropout_sizes(void)
+{
+    struct rng key = {0x123456789abcdef, RNG_DROPOUT + 5, 77, 0};
+    struct dropout cases[] = {
+        {.n = 3, .hw = 5, .c = 7, .rate = 0.3, .slots = {9, 4, 1000000}},
+        {.n = 2, .hw = 2, .c = 1030, .rate = 0.1, .slots = {1, 2}, .accumulate = true},
+        {.n = 1, .hw = 40, .c = 64, .rate = 0.5, .slots = {3}},
+        {.n = 2, .hw = 3, .c = 1, .rate = 0, .slots = {1, 2}},
+        {.n = 1, .hw = 9, .c = 33, .rate = 0.999, .slots = {0xffffffff}},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        cases[k].key = key;
+        check_dropout(&cases[k]);
+    }
+}
+
+static void dropout_is_a_function_of_its_key(void **state)
+{
+    (void)state;
+    every_isa(dropout_sizes);
+}
+
+/* 0.3 of a million elements, within five standard deviations; in place; other slots and steps give other masks. */
+static void dropout_rate(void **state)
+{
+    (void)state;
+    enum { HW = 1024, C = 512, N = 2 * HW * C };
+    struct plane x = plane_create(2 * HW, C, C), y = plane_create(2 * HW, C, C);
+    uint32_t slots[2] = {0, 1};
+    struct rng key = {1, RNG_DROPOUT, 0, 0};
+    plane_set(&x, 1);
+    dropout_apply(2, HW, C, 0.3, &key, slots, x.data, C, y.data, C, false);
+    dropout_apply(2, HW, C, 0.3, &key, slots, x.data, C, x.data, C, false);
+    assert_memory_equal(x.data, y.data, (size_t)N * sizeof(float));
+    int dropped = 0, slots_agree = 0, steps_agree = 0;
+    key.step = 1;
+    plane_set(&x, 1);
+    dropout_apply(2, HW, C, 0.3, &key, slots, x.data, C, x.data, C, false);
+    for (int i = 0; i < N; i++) {
+        dropped += y.data[i] == 0;
+        slots_agree += (y.data[i] == 0) == (y.data[(i + N / 2) % N] == 0);
+        steps_agree += (y.data[i] == 0) == (x.data[i] == 0);
+    }
+    assert_true(fabs(dropped - 0.3 * N) < 5 * sqrt(0.21 * N));
+    assert_true(fabs(slots_agree - 0.58 * N) < 10 * sqrt(0.25 * N)); /* 0.3^2 + 0.7^2; every pair counts twice */
+    assert_true(fabs(steps_agree - 0.58 * N) < 5 * sqrt(0.25 * N));
+    plane_free(&x);
+    plane_free(&y);
+}
+
+/* ---- timesteps --------------------------------------------------------------------------------------------------- */
+
+/* cos(t f) of the largest t needs t f in double: float32 would be 1e-4 off. An odd width ends in a zero. */
+static void timesteps(void **state)
+{
+    (void)state;
+    const double t[] = {0, 3999, 712.25};
+    struct plane y = plane_create(3, 7, 8);
+    plane_set(&y, NAN);
+    timestep_embedding(3, t, 7, y.data, y.pitch);
+    for (int i = 0; i < 3; i++) {
+        const float *row = y.data + i * y.pitch;
+        for (int k = 0; k < 3; k++) {
+            double angle = t[i] * pow(10000, -k / 3.0);
+            assert_true(fabs(row[k] - cos(angle)) < 1e-7 && fabs(row[3 + k] - sin(angle)) < 1e-7);
+        }
+        assert_true(row[6] == 0);
+    }
+    plane_check_guards(&y, "timesteps");
+    timestep_embedding(3, t, 1, y.data, y.pitch);
+    assert_true(y.data[0] == 0 && y.data[8] == 0);
+    plane_free(&y);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exponential),
+        cmocka_unit_test(silu_is_exact),
+        cmocka_unit_test(silu_backward_is_its_slope),
+        cmocka_unit_test(copies),
+        cmocka_unit_test(dropout_is_a_function_of_its_key),
+        cmocka_unit_test(dropout_rate),
+        cmocka_unit_test(timesteps),
+    };
+    if (kernels_select(NULL)) return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
