@@ -1,0 +1,24 @@
+# Debian packages that iddpm is built from, and installing those that are missing. Sourced.
+
+PACKAGES_PROGRAM="gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libhdf5-openmpi-dev
+    libopenblas-dev libyaml-dev libpng-dev libjpeg-dev zlib1g-dev librandom123-dev gnuplot-nox"
+PACKAGES_TESTS="libcmocka-dev hdf5-tools procps"
+PACKAGES_SLURM="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
+
+# packages_need PACKAGE...: installs what is missing as root, otherwise says how and fails. Where there is no dpkg it does
+# nothing: cmake names what it does not find, with the names that modules and Spack use.
+packages_need() {
+    command -v dpkg-query >/dev/null || return 0
+    local missing=()
+    for package; do
+        [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        echo "packages are missing; install them with: sudo apt-get install ${missing[*]}" >&2
+        return 1
+    fi
+    echo "installing ${missing[*]}"
+    apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
+}

@@ -1,0 +1,28 @@
+#!/bin/bash
+# Builds into build/ and runs tests:
+#   tests/run.sh                     unit, reference, mpi and cli, some minutes
+#   tests/run.sh -L slurm -L long    these labels instead
+# Reference values other than the carried ones: IDDPM_REFERENCE=FOLDER tests/run.sh -L reference
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. jobs/packages.sh
+
+labels=()
+while getopts L: option; do
+    case $option in
+    L) labels+=($OPTARG) ;;
+    *) sed -n '2,5p' "$0" >&2 && exit 2 ;;
+    esac
+done
+[ ${#labels[@]} -gt 0 ] || labels=(unit reference mpi cli)
+
+packages=$PACKAGES_TESTS
+[[ " ${labels[*]} " != *" slurm "* ]] || packages+=" $PACKAGES_SLURM"
+packages_need $PACKAGES_PROGRAM $packages
+
+command -v ninja >/dev/null && export CMAKE_GENERATOR=Ninja
+cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DIDDPM_WERROR=ON -DIDDPM_TESTS=ON >/dev/null
+cmake --build build --parallel "$(nproc)" -- --quiet
+
+wanted=$(IFS='|' && echo "${labels[*]}")
+exec ctest --test-dir build --output-on-failure --no-tests=error --parallel "$(nproc)" -L "^($wanted)\$"
