@@ -2,6 +2,7 @@
 #include "isa/isa.h"
 
 #include <cblas.h>
+#include <omp.h>
 #include <string.h>
 #ifdef IDDPM_X86
 #include <immintrin.h>
@@ -59,6 +60,11 @@ enum iddpm_status kernels_select(const char *isa)
 const char *kernels_isa(void)
 {
     return kernels->isa;
+}
+
+void kernels_set_threads(int threads)
+{
+    omp_set_num_threads(threads > 0 ? threads : 1);
 }
 
 void kernels_flush_denormals(void)

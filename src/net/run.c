@@ -57,12 +57,14 @@ void graph_residual_backward(const struct net *net, const struct op *op, const s
 
 void net_forward(struct net *net, const struct net_run *run)
 {
+    kernels_set_threads(net->threads); /* what the scratch was planned for */
     for (size_t i = 0; i < net->n_ops; i++)
         if (net->ops[i].kind->forward) net->ops[i].kind->forward(net, &net->ops[i], run);
 }
 
 void net_backward(struct net *net, const struct net_run *run, float *grads)
 {
+    kernels_set_threads(net->threads);
     for (size_t i = net->n_ops; i-- > 0;) {
         const struct op *op = &net->ops[i];
         if (op->kind->backward && net->values[op->out].needs_grad) op->kind->backward(net, op, run, grads);
