@@ -119,7 +119,8 @@ enum iddpm_status path_sync_folder(const char *path); /* fsync of a folder after
 
 /* ---- stop flags (stop.c) ----------------------------------------------------------------------------------------- */
 
-/* After stop_install, SIGUSR1, SIGTERM and SIGINT only set a flag; a second SIGINT or SIGTERM ends the process. */
+/* After stop_install, SIGUSR1, SIGTERM and SIGINT only set a flag; a further SIGINT or SIGTERM two seconds after the
+ * first of these two ends the process. (Sooner it is taken for the same request by another way.) */
 void stop_install(void);
 int stop_signal(void); /* the signal received, 0 if none */
 

@@ -23,9 +23,11 @@ enum iddpm_status mem_grow(void *array, size_t *capacity, size_t need, size_t si
 {
     void **pointer = array;
     if (need <= *capacity) return IDDPM_OK;
+    if (need > SIZE_MAX / 2 / size)
+        return iddpm_error(IDDPM_FAILED, "%s: %zu x %zu bytes are more than can be addressed", what, need, size);
     size_t room = *capacity ? *capacity : 16;
     while (room < need) room *= 2;
-    void *p = room <= SIZE_MAX / size ? realloc(*pointer, room * size) : NULL;
+    void *p = realloc(*pointer, room * size);
     if (!p) return iddpm_error(IDDPM_FAILED, "%s: no memory for %zu x %zu bytes", what, room, size);
     *pointer = p;
     *capacity = room;

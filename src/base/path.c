@@ -31,15 +31,17 @@ bool path_is_folder(const char *path)
 enum iddpm_status path_make_folders(const char *path)
 {
     char part[PATH_SIZE];
+    if (!*path) return iddpm_error(IDDPM_USAGE, "an empty path is given where a folder is to be made");
     TRY(path_join(part, path, ""));
     for (char *p = part + 1; *p; p++) {
         if (*p != '/') continue;
         *p = 0;
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return iddpm_error(IDDPM_FAILED, "%s: cannot make this folder: %s", part, strerror(errno));
+        int error = mkdir(part, 0777) == 0 ? 0 : errno;
+        if (error && !path_is_folder(part)) /* not every file system says EEXIST first */
+            return iddpm_error(IDDPM_FAILED, "%s: cannot make this folder: %s", part,
+                               error == EEXIST ? "a file of that name is there" : strerror(error));
         *p = '/';
     }
-    if (!path_is_folder(path)) return iddpm_error(IDDPM_FAILED, "%s: exists and is no folder", path);
     return IDDPM_OK;
 }
 
@@ -60,8 +62,9 @@ static int write_all(const char *temporary, const char *text)
 
 enum iddpm_status path_write_text(const char *path, const char *text)
 {
-    char temporary[PATH_SIZE + 8];
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    char temporary[PATH_SIZE];
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= PATH_SIZE)
+        return iddpm_error(IDDPM_USAGE, "%s: the path is longer than %d characters", path, PATH_SIZE - 5);
     int error = write_all(temporary, text);
     if (!error && rename(temporary, path) != 0) error = errno;
     if (!error) return IDDPM_OK;
