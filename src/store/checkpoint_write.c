@@ -123,8 +123,9 @@ static enum iddpm_status create_file(struct writer *w)
                            strerror(errno));
     latch_clear();
     HID access = hdf5_access();
+    HID create = hdf5_file_properties();
     H5Pset_fapl_mpio(access, MPI_COMM_SELF, MPI_INFO_NULL);
-    hid_t file = H5Fcreate(w->temporary, H5F_ACC_EXCL, H5P_DEFAULT, access);
+    hid_t file = H5Fcreate(w->temporary, H5F_ACC_EXCL, create, access);
     if (file < 0) return hdf5_error(w->temporary, "create");
     enum iddpm_status status = create_contents(w, file);
     if (H5Fclose(file) < 0 && status == IDDPM_OK) status = hdf5_error(w->temporary, "close");

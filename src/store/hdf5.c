@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CAUSE_SIZE = 1024 };
+
 void hdf5_release(hid_t *id)
 {
     if (*id >= 0) H5Idec_ref(*id);
@@ -21,20 +23,32 @@ void hdf5_start(void)
 /* The innermost record of the stack says what happened; those above it only where. */
 static herr_t innermost(unsigned n, const H5E_error2_t *record, void *text)
 {
-    if (n == 0) snprintf(text, 1024, "%s", record->desc);
+    if (n == 0) snprintf(text, CAUSE_SIZE, "%s", record->desc);
     return 0;
+}
+
+/* "MPI_File_open failed: MPI error string is 'MPI_ERR_X: text'" is "text" to a user. */
+static const char *plain_cause(char *cause)
+{
+    const char *frame = "MPI error string is '";
+    char *text = strstr(cause, frame), *end = strrchr(cause, '\'');
+    if (!text) return cause;
+    text += strlen(frame);
+    if (end > text) *end = 0;
+    char *colon = strstr(text, ": ");
+    return colon ? colon + 2 : text;
 }
 
 enum iddpm_status hdf5_error(const char *path, const char *format, ...)
 {
-    char cause[1024] = "no cause given by HDF5", what[512];
+    char cause[CAUSE_SIZE] = "no cause given by HDF5", what[512];
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, cause);
     H5Eclear2(H5E_DEFAULT);
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    return iddpm_error(IDDPM_FAILED, "%s: cannot %s: %s", path, what, cause);
+    return iddpm_error(IDDPM_FAILED, "%s: cannot %s: %s", path, what, plain_cause(cause));
 }
 
 hid_t hdf5_access(void)
@@ -42,6 +56,13 @@ hid_t hdf5_access(void)
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0) H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
     return access;
+}
+
+hid_t hdf5_file_properties(void)
+{
+    hid_t create = H5Pcreate(H5P_FILE_CREATE);
+    if (create >= 0) H5Pset_obj_track_times(create, false);
+    return create;
 }
 
 enum iddpm_status hdf5_open(hid_t *file, const char *path)
@@ -140,10 +161,25 @@ hid_t hdf5_create_properties(void)
 {
     hid_t create = H5Pcreate(H5P_DATASET_CREATE);
     if (H5Pset_layout(create, H5D_CONTIGUOUS) >= 0 && H5Pset_alloc_time(create, H5D_ALLOC_TIME_EARLY) >= 0 &&
-        H5Pset_fill_time(create, H5D_FILL_TIME_NEVER) >= 0)
+        H5Pset_fill_time(create, H5D_FILL_TIME_NEVER) >= 0 && H5Pset_obj_track_times(create, false) >= 0)
         return create;
     hdf5_release(&create);
     return -1;
+}
+
+/* The groups on the way to `path`, one by one: those that HDF5 makes on the way carry the time. */
+static int create_groups(hid_t file, const char *path)
+{
+    HID create = H5Pcreate(H5P_GROUP_CREATE);
+    if (H5Pset_obj_track_times(create, false) < 0) return -1;
+    char group[PATH_SIZE];
+    for (const char *slash = path; (slash = strchr(slash, '/')); slash++) {
+        if (snprintf(group, sizeof group, "%.*s", (int)(slash - path), path) >= (int)sizeof group) return -1;
+        if (!group[0] || H5Lexists(file, group, H5P_DEFAULT) > 0) continue;
+        HID made = H5Gcreate2(file, group, H5P_DEFAULT, create, H5P_DEFAULT);
+        if (made < 0) return -1;
+    }
+    return 0;
 }
 
 hid_t hdf5_create_dataset(hid_t file, const struct store_array *array)
@@ -152,9 +188,8 @@ hid_t hdf5_create_dataset(hid_t file, const struct store_array *array)
     for (int i = 0; i < array->ndim; i++) dims[i] = array->dims[i];
     HID space = array->ndim ? H5Screate_simple(array->ndim, dims, NULL) : H5Screate(H5S_SCALAR);
     HID create = hdf5_create_properties();
-    HID link = H5Pcreate(H5P_LINK_CREATE);
-    if (H5Pset_create_intermediate_group(link, 1) < 0) return -1;
-    return H5Dcreate2(file, array->path, hdf5_type(array->type), space, link, create, H5P_DEFAULT);
+    if (create_groups(file, array->path) < 0) return -1;
+    return H5Dcreate2(file, array->path, hdf5_type(array->type), space, H5P_DEFAULT, create, H5P_DEFAULT);
 }
 
 bool hdf5_describe(hid_t dataset, struct store_array *out)

@@ -17,8 +17,10 @@ void hdf5_start(void);
 /* "<path>: cannot <what>: <cause by HDF5's error stack>"; empties that stack. Returns IDDPM_FAILED. */
 enum iddpm_status hdf5_error(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* File access with the 1.8 format, whose headers carry checksums, and which HDF5 never marks as open for writing. */
+/* File access with the 1.8 format: its headers carry checksums, and attributes may be longer than 64 KiB. */
 hid_t hdf5_access(void);
+/* Creation of files, and below of data sets: without times, so that equal contents make equal bytes. */
+hid_t hdf5_file_properties(void);
 
 /* Opens an existing file for reading only, without locks: every file here is replaced whole, never changed. */
 enum iddpm_status hdf5_open(hid_t *file, const char *path);

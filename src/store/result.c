@@ -27,30 +27,6 @@ static enum iddpm_status fill(hid_t file, const char *path, int n_arrays, const 
     return IDDPM_OK;
 }
 
-/* The bytes of an open file, malloc'ed. */
-static enum iddpm_status take_image(hid_t file, const char *path, void **image, size_t *bytes)
-{
-    ssize_t n = H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? -1 : H5Fget_file_image(file, NULL, 0);
-    if (n < 0) return hdf5_error(path, "make the file");
-    TRY(mem_alloc(image, (size_t)n, 1, path));
-    if (H5Fget_file_image(file, *image, (size_t)n) != n) return hdf5_error(path, "make the file");
-    *bytes = (size_t)n;
-    return IDDPM_OK;
-}
-
-static enum iddpm_status make_image(const char *path, int n_arrays, const struct store_array *arrays, int n_attributes,
-                                    const struct store_attribute *attributes, void **image, size_t *bytes)
-{
-    HID access = hdf5_access();
-    H5Pset_fapl_core(access, (size_t)1 << 20, false);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    if (file < 0) return hdf5_error(path, "make the file");
-    enum iddpm_status status = fill(file, path, n_arrays, arrays, n_attributes, attributes);
-    if (status == IDDPM_OK) status = take_image(file, path, image, bytes);
-    if (H5Fclose(file) < 0 && status == IDDPM_OK) status = hdf5_error(path, "make the file");
-    return status;
-}
-
 /* Returns an errno, 0 when all is on the disk. */
 static int write_bytes(const char *path, const char *data, size_t bytes)
 {
@@ -66,27 +42,41 @@ static int write_bytes(const char *path, const char *data, size_t bytes)
     return error;
 }
 
+/* Writes what HDF5 made in memory as `path`, by way of a temporary file. */
+static enum iddpm_status save(hid_t file, const char *path)
+{
+    char temporary[PATH_SIZE];
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+        return iddpm_error(IDDPM_USAGE, "%s: the path is too long", path);
+    /* The driver's own memory: H5Fget_file_image clears the mark of an open file in its copy, which the 1.8 format has
+     * no use for, and leaves the checksum over it wrong (1.10.8). */
+    void **memory;
+    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&memory) < 0)
+        return hdf5_error(path, "make the file");
+    ssize_t bytes = H5Fget_file_image(file, NULL, 0); /* the size alone */
+    if (bytes < 0) return hdf5_error(path, "make the file");
+    int error = write_bytes(temporary, *memory, (size_t)bytes);
+    if (!error && rename(temporary, path) != 0) error = errno;
+    if (error) {
+        unlink(temporary);
+        return iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error));
+    }
+    if (store_sync_folder_of(path) != IDDPM_OK) log_warn("%s", iddpm_error_text());
+    return IDDPM_OK;
+}
+
 enum iddpm_status store_write(const char *path, int n_arrays, const struct store_array *arrays, int n_attributes,
                               const struct store_attribute *attributes)
 {
     hdf5_start();
-    char temporary[PATH_SIZE];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
-        return iddpm_error(IDDPM_USAGE, "%s: the path is too long", path);
-    void *image = NULL;
-    size_t bytes = 0;
-    enum iddpm_status status = make_image(path, n_arrays, arrays, n_attributes, attributes, &image, &bytes);
-    if (status == IDDPM_OK) {
-        int error = write_bytes(temporary, image, bytes);
-        if (!error && rename(temporary, path) != 0) error = errno;
-        if (error) {
-            unlink(temporary);
-            status = iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error));
-        } else if (store_sync_folder_of(path) != IDDPM_OK) {
-            log_warn("%s", iddpm_error_text());
-        }
-    }
-    free(image);
+    HID access = hdf5_access();
+    HID create = hdf5_file_properties();
+    H5Pset_fapl_core(access, (size_t)1 << 20, false);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
+    if (file < 0) return hdf5_error(path, "make the file");
+    enum iddpm_status status = fill(file, path, n_arrays, arrays, n_attributes, attributes);
+    if (status == IDDPM_OK) status = save(file, path);
+    H5Fclose(file);
     return status;
 }
 

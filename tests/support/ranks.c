@@ -24,7 +24,8 @@ int ranks_end(int failed)
 void ranks_make_folder(char *out)
 {
     const char *base = getenv("TMPDIR");
-    snprintf(out, PATH_SIZE, "%s/iddpm-test-XXXXXX", base ? base : "/tmp");
+    if (!base) base = path_is_folder("/dev/shm") ? "/dev/shm" : "/tmp"; /* many files, each synced */
+    snprintf(out, PATH_SIZE, "%s/iddpm-test-XXXXXX", base);
     if (ranks.rank == 0 && !mkdtemp(out)) parallel_abort(&ranks, IDDPM_FAILED, "%s: cannot make this folder", out);
     parallel_broadcast(&ranks, out, PATH_SIZE);
 }
