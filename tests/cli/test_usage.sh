@@ -1,0 +1,53 @@
+#!/bin/bash
+# The command line frame: help, versions, unknown commands and options, exit statuses; without mpirun and MPI.
+. "$(dirname "$0")/../support/shell.sh"
+
+expect 2 "$iddpm"
+says "usage: iddpm COMMAND"
+expect 0 "$iddpm" --help
+prints "usage: iddpm COMMAND"
+prints "75 stopped on a signal"
+says_lines 0
+cp "$work/out" "$work/list"
+expect 0 "$iddpm" help
+cmp -s "$work/list" "$work/out" || complain "iddpm help and iddpm --help differ"
+
+# every command has a help text of its own, in both spellings
+for command in $(awk '/^  [ *] [a-z]/ {sub(/^  [ *] /, ""); print $1}' "$work/list"); do
+    expect 0 "$iddpm" "$command" --help
+    prints "usage: iddpm $command"
+    cp "$work/out" "$work/one"
+    expect 0 "$iddpm" help "$command"
+    cmp -s "$work/one" "$work/out" || complain "iddpm help $command and iddpm $command --help differ"
+    expect 2 "$iddpm" "$command" --no-such-option
+    counts 1 "$command: unknown option --no-such-option; nearest is --"
+done
+
+expect 0 "$iddpm" --version
+for name in "iddpm " "MPI " HDF5 OpenBLAS libyaml zlib libpng libjpeg kernels; do prints "$name"; done
+expect 0 env IDDPM_ISA=portable "$iddpm" --version
+prints "kernels    portable"
+expect 2 env IDDPM_ISA=mmx "$iddpm" --version
+says "instruction set 'mmx' cannot run here"
+
+expect 2 "$iddpm" hepl
+says "hepl: unknown command; nearest is help"
+says_lines 1
+expect 2 "$iddpm" help --mardown
+says "help: unknown option --mardown; nearest is --markdown"
+expect 2 "$iddpm" help config --markdown=yes
+says "help: --markdown takes no value"
+expect 2 "$iddpm" help -m
+says "unknown option --m"
+expect 2 "$iddpm" help --markdown
+says "--markdown is for"
+expect 2 "$iddpm" help config more
+says "'more' is one argument too many"
+expect 0 "$iddpm" help -- config
+prints "train:"
+expect 2 env OMP_NUM_THREADS=none "$iddpm" help
+says "OMP_NUM_THREADS: found 'none'"
+expect 0 env OMP_NUM_THREADS=2,1 "$iddpm" help
+expect 1 sh -c '"$1" help >/dev/full' sh "$iddpm"
+says "standard output could not be written"
+finish

@@ -1,0 +1,42 @@
+# Sourced by the shell tests with the build folder as $1: runs commands and compares status and text.
+set -u
+iddpm=$1/iddpm
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) # the repository
+work=$(mktemp -d "${TMPDIR:-/tmp}/iddpm-test-XXXXXX")    # removed at the end
+failures=0
+trap 'rm -rf "$work"' EXIT
+
+complain() {
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# expect STATUS COMMAND ...: runs it; output is then in $work/out and $work/err
+expect() {
+    local status=$1 got
+    shift
+    ran="$*"
+    "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    if [ "$got" != "$status" ]; then
+        complain "'$ran' ended with status $got, not $status"
+        cat "$work/out" "$work/err"
+    fi
+}
+
+# prints TEXT, says TEXT: the last command's standard output, standard error, has TEXT in it
+prints() { grep -qF -- "$1" "$work/out" || complain "'$ran' did not print '$1' but: $(head -c 2000 "$work/out")"; }
+says() { grep -qF -- "$1" "$work/err" || complain "'$ran' did not say '$1' but: $(head -c 2000 "$work/err")"; }
+says_lines() { [ "$(wc -l <"$work/err")" = "$1" ] || complain "'$ran' did not say $1 line(s) but: $(cat "$work/err")"; }
+# counts N TEXT: that many lines of both outputs have TEXT in them
+counts() {
+    local n
+    n=$(cat "$work/out" "$work/err" | grep -cF -- "$2")
+    [ "$n" = "$1" ] || complain "'$ran': $n lines with '$2', not $1: $(cat "$work/out" "$work/err")"
+}
+
+finish() {
+    [ "$failures" = 0 ] && exit 0
+    echo "$failures failed"
+    exit 1
+}
