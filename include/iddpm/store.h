@@ -78,21 +78,23 @@ enum iddpm_status store_read_number(const char *path, const char *object, const 
 /* ---- shards (shard.c) ----------------------------------------------------------------------------------------------
  */
 
-/* One shard file: images uint8 [n][h][w][c], labels int64 [n] (-1: unlabelled), in bounded memory. */
+/* One shard file: images uint8 [n][h][w][c], labels int64 [n] (-1: unlabelled), in bounded memory. The number of images
+ * need not be known before. The file must not exist. */
 struct shard_writer;
-enum iddpm_status shard_create(struct shard_writer **out, const char *path, uint64_t n, int h, int w, int c);
+enum iddpm_status shard_create(struct shard_writer **out, const char *path, int h, int w, int c);
 enum iddpm_status shard_append(struct shard_writer *shard, const uint8_t *image, int64_t label);
-/* Writes what is buffered, attribute "crc32" of images and labels, fsyncs and closes. Destroys the writer in any case.
- */
-enum iddpm_status shard_finish(struct shard_writer *shard);
-void shard_abandon(struct shard_writer *shard); /* closes and removes the file */
+/* Writes what is buffered and the attribute "crc32" (of the images followed by the labels; also into *crc), fsyncs and
+ * closes. Destroys the writer in any case; after a failure the file is gone. */
+enum iddpm_status shard_finish(struct shard_writer *shard, uint32_t *crc);
+void shard_abandon(struct shard_writer *shard); /* closes and removes the file; NULL is fine */
 
 struct shard;
 enum iddpm_status shard_open(struct shard **out, const char *path);
-void shard_close(struct shard *shard);
+void shard_close(struct shard *shard); /* NULL is fine */
 void shard_shape(const struct shard *shard, uint64_t *n, int *h, int *w, int *c);
+uint32_t shard_crc32(const struct shard *shard); /* as written in the file */
 /* `count` images and labels from `first` on; labels may be NULL. */
 enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count, uint8_t *images, int64_t *labels);
-enum iddpm_status shard_verify(struct shard *shard); /* checksums */
+enum iddpm_status shard_verify(struct shard *shard); /* reads all and compares the checksum */
 
 #endif

@@ -1,0 +1,19 @@
+/* Private to the picture files: the two decoders, called by picture_read on an open file at its first byte. */
+#ifndef IDDPM_DATA_PICTURE_H
+#define IDDPM_DATA_PICTURE_H
+
+#include "iddpm/data.h"
+
+/* Pillow's limit against decompression bombs (twice its MAX_IMAGE_PIXELS). */
+#define PICTURE_PIXELS_MAX 178956970
+
+enum picture_limits { PICTURE_REASON = 256 };
+
+/* Room for width x height x channels; refuses more than PICTURE_PIXELS_MAX pixels. */
+enum iddpm_status picture_alloc(struct picture *out, int64_t width, int64_t height, int channels);
+
+/* Both fill *out with RGB, or leave it empty and set the error text to the reason alone, without the file's name. */
+enum iddpm_status png_decode(FILE *stream, struct picture *out);
+enum iddpm_status jpeg_decode(FILE *stream, struct picture *out);
+
+#endif
