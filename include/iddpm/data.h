@@ -50,27 +50,34 @@ enum iddpm_status data_import(const struct import_options *options, struct impor
 /* ---- reading (dataset.c) ----------------------------------------------------------------------------------------- */
 
 struct dataset {
-    char *folder, *source, *license, *hash; /* hash: of all pixels and labels in global order */
-    uint64_t images;
+    char *folder, *source, *license;
+    char *hash; /* SHA-256 of all pixels and labels (int64, little endian), image by image in global order */
+    uint64_t images, unlabelled; /* labels of the latter are -1 */
     int height, width, channels;
     int classes; /* 0: unlabelled */
     char **class_names;
     int shards;
     uint64_t *shard_images;
+    char **shard_names;    /* private: files inside the folder, */
+    uint32_t *shard_crcs;  /* their checksums, */
+    struct shard **opened; /* and those that dataset_read has open */
 };
 /* Reads the index only. */
 enum iddpm_status dataset_open(struct dataset **out, const char *folder);
 void dataset_close(struct dataset *dataset);
-enum iddpm_status dataset_verify(const struct dataset *dataset); /* checksum of every shard */
+/* Every shard against its checksum and the index. */
+enum iddpm_status dataset_verify(const struct dataset *dataset);
 
-/* Images by global index: index g is image g / shards of shard g % shards (dealt round-robin). */
+/* Images by global index: index g is image g / shards of shard g % shards (dealt round-robin). labels may be NULL.
+ * Opens shards on first use and keeps them open. */
 enum iddpm_status dataset_read(const struct dataset *dataset, uint64_t first, uint64_t count, uint8_t *images,
                                int64_t *labels);
 
 /* The images of one leaf m of L, a stream without end: the k-th image is a closed formula of (seed, k). Leaf m owns the
  * shards s with s mod L = m; when L > shards, shard m mod S, of whose images those with i mod (leaves of that shard)
- * equal to m / S. Every epoch is a new permutation of what the leaf owns. Kept in memory when the bytes fit
- * `cache_bytes`, else read per image. */
+ * equal to m / S. Every epoch is a new permutation of what the leaf owns: image k is the one at place
+ * rng_permute({seed, RNG_SHUFFLE, step = k / n, slot = m}, n, k mod n) of the leaf's n images. Kept in memory when the
+ * bytes fit `cache_bytes`, else read per image; the images are the same. The data set must live as long. */
 struct leaf_reader;
 enum iddpm_status leaf_reader_create(struct leaf_reader **out, const struct dataset *dataset, int leaf, int leaves,
                                      uint64_t seed, uint64_t cache_bytes);

@@ -1,0 +1,215 @@
+/* NPZ, numpy's archives of arrays: a ZIP file with a member NAME.npy for each array (numpy.lib.format, versions 1 to
+ * 3). Only little-endian numbers in C order. */
+#include "npz.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAGIC "\x93NUMPY"
+#define HEADER_MAX 65536
+
+static const struct {
+    enum store_type type;
+    const char *name; /* numpy's "descr" */
+} types[] = {{STORE_F32, "<f4"}, {STORE_F64, "<f8"}, {STORE_I64, "<i8"}, {STORE_I32, "<i4"}, {STORE_U8, "|u1"}};
+enum { TYPES = sizeof types / sizeof types[0] };
+
+size_t npz_bytes(const struct npz_array *array)
+{
+    size_t bytes = store_type_bytes(array->type);
+    for (int i = 0; i < array->ndim; i++) bytes *= array->dims[i];
+    return bytes;
+}
+
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
+
+static enum iddpm_status bad_header(const struct zip_stream *stream, const char *what)
+{
+    return iddpm_error(IDDPM_FAILED, "%s: member %s: %s", stream->zip->path, stream->member->name, what);
+}
+
+/* Where the value of 'key' begins in the header, a Python dictionary of constants; NULL when there is none. */
+static const char *value_of(const char *header, const char *key)
+{
+    const char *at = strstr(header, key);
+    if (!at) return NULL;
+    at += strlen(key);
+    return at + strspn(at, " :");
+}
+
+static bool parse_shape(const char *text, struct npz_array *array)
+{
+    array->ndim = 0;
+    if (*text++ != '(') return false;
+    for (;;) {
+        text += strspn(text, " ,");
+        if (*text == ')') return true;
+        if (array->ndim == STORE_DIMS || *text < '0' || *text > '9') return false;
+        char *end;
+        errno = 0;
+        array->dims[array->ndim++] = strtoull(text, &end, 10);
+        if (errno || (*end != ',' && *end != ')')) return false;
+        text = end;
+    }
+}
+
+static enum iddpm_status parse_header(const struct zip_stream *stream, const char *header, struct npz_array *array)
+{
+    const char *type = value_of(header, "'descr'"), *order = value_of(header, "'fortran_order'"),
+               *shape = value_of(header, "'shape'");
+    if (!type || !order || !shape) return bad_header(stream, "its header is not one of a numpy array");
+    int t = 0;
+    while (t < TYPES && strncmp(type + 1, types[t].name, 3) != 0) t++;
+    if (t == TYPES || (type[0] != '\'' && type[0] != '"'))
+        return iddpm_error(IDDPM_FAILED,
+                           "%s: member %s: type %.16s is not read; uint8, int32, int64, float32 and float64 are",
+                           stream->zip->path, stream->member->name, type);
+    array->type = types[t].type;
+    if (!parse_shape(shape, array)) return bad_header(stream, "its shape is damaged or has more than 4 dimensions");
+    if (strncmp(order, "False", 5) != 0 && array->ndim > 1)
+        return bad_header(stream, "it is in Fortran order; save numpy.ascontiguousarray of it");
+    return IDDPM_OK;
+}
+
+/* The header's text, NUL-terminated. */
+static enum iddpm_status read_header(struct zip_stream *stream, char *text)
+{
+    uint8_t start[12];
+    TRY(zip_stream_read(stream, start, 10));
+    size_t length = (size_t)start[8] | (size_t)start[9] << 8;
+    if (memcmp(start, MAGIC, 6) != 0 || start[6] < 1 || start[6] > 3) return bad_header(stream, "it is no numpy array");
+    if (start[6] > 1) {
+        TRY(zip_stream_read(stream, start + 10, 2));
+        length |= (size_t)start[10] << 16 | (size_t)start[11] << 24;
+    }
+    if (length >= HEADER_MAX) return bad_header(stream, "its header is too long");
+    TRY(zip_stream_read(stream, text, length));
+    text[length] = 0;
+    return IDDPM_OK;
+}
+
+/* The shape must account for all that is left of the member. */
+static enum iddpm_status check_size(const struct zip_stream *stream, const struct npz_array *array)
+{
+    size_t bytes = store_type_bytes(array->type);
+    bool overflow = false;
+    for (int i = 0; i < array->ndim; i++) overflow |= __builtin_mul_overflow(bytes, array->dims[i], &bytes);
+    if (overflow || bytes != stream->left) return bad_header(stream, "its size does not fit its shape");
+    return IDDPM_OK;
+}
+
+static enum iddpm_status take_name(const struct zip_stream *stream, struct npz_array *array)
+{
+    const char *name = stream->member->name;
+    size_t length = strlen(name);
+    if (length > 4 && strcmp(name + length - 4, ".npy") == 0) length -= 4;
+    if (length >= sizeof array->name) return bad_header(stream, "its name is too long");
+    memcpy(array->name, name, length);
+    array->name[length] = 0;
+    return IDDPM_OK;
+}
+
+enum iddpm_status npz_stream_open(struct zip_stream *stream, const struct zip *zip, const struct zip_member *member,
+                                  struct npz_array *array)
+{
+    char *text;
+    memset(array, 0, sizeof *array);
+    TRY(zip_stream_open(stream, zip, member));
+    TRY(take_name(stream, array));
+    TRY(mem_alloc(&text, HEADER_MAX, 1, zip->path));
+    enum iddpm_status status = read_header(stream, text);
+    if (status == IDDPM_OK) status = parse_header(stream, text, array);
+    if (status == IDDPM_OK) status = check_size(stream, array);
+    free(text);
+    return status;
+}
+
+static enum iddpm_status read_member(const struct zip *zip, const struct zip_member *member, struct npz_array *array)
+{
+    struct zip_stream stream;
+    enum iddpm_status status = npz_stream_open(&stream, zip, member, array);
+    if (status == IDDPM_OK) status = mem_alloc(&array->data, npz_bytes(array), 1, zip->path);
+    if (status == IDDPM_OK) status = zip_stream_read(&stream, array->data, npz_bytes(array));
+    zip_stream_close(&stream);
+    return status;
+}
+
+enum iddpm_status npz_read(const char *path, int *n, struct npz_array **arrays)
+{
+    struct zip zip;
+    *n = 0;
+    *arrays = NULL;
+    enum iddpm_status status = zip_open(&zip, path);
+    if (status == IDDPM_OK) status = mem_alloc(arrays, zip.count, sizeof **arrays, path);
+    for (size_t i = 0; status == IDDPM_OK && i < zip.count; i++)
+        status = read_member(&zip, &zip.members[i], &(*arrays)[(*n)++]);
+    zip_close(&zip);
+    if (status != IDDPM_OK) {
+        npz_free(*n, *arrays);
+        *n = 0;
+        *arrays = NULL;
+    }
+    return status;
+}
+
+void npz_free(int n, struct npz_array *arrays)
+{
+    for (int i = 0; i < n; i++) free(arrays[i].data);
+    free(arrays);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+#define HEADER_WRITTEN 256 /* enough for four dimensions of 20 digits */
+
+/* Magic, version 1.0, length, dictionary; padded with blanks to a multiple of 64 bytes, a line feed last. */
+static size_t make_header(const struct npz_array *array, char out[HEADER_WRITTEN])
+{
+    char *at = out + 10;
+    int t = 0;
+    while (types[t].type != array->type) t++;
+    at += sprintf(at, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[t].name);
+    for (int i = 0; i < array->ndim; i++) at += sprintf(at, "%llu, ", (unsigned long long)array->dims[i]);
+    if (array->ndim > 1) at -= 2; /* (3,) but (3, 4) */
+    if (array->ndim == 1) at -= 1;
+    at += sprintf(at, "), }");
+    size_t size = ((size_t)(at - out) + 1 + 63) / 64 * 64;
+    memset(at, ' ', (size_t)(out + size - 1 - at));
+    out[size - 1] = '\n';
+    memcpy(out, MAGIC "\1\0", 8);
+    out[8] = (char)((size - 10) & 255);
+    out[9] = (char)((size - 10) >> 8);
+    return size;
+}
+
+static enum iddpm_status write_all(FILE *stream, int n, const struct npz_array *arrays, struct zip_member *members)
+{
+    char header[HEADER_WRITTEN];
+    for (int i = 0; i < n; i++) {
+        snprintf(members[i].name, sizeof members[i].name, "%s.npy", arrays[i].name);
+        size_t size = make_header(&arrays[i], header);
+        TRY(zip_write_member(stream, &members[i], header, size, arrays[i].data, npz_bytes(&arrays[i])));
+    }
+    TRY(zip_write_directory(stream, (size_t)n, members));
+    if (fflush(stream) != 0 || fsync(fileno(stream)) != 0) return iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
+    return IDDPM_OK;
+}
+
+enum iddpm_status npz_write(const char *path, int n, const struct npz_array *arrays)
+{
+    char temporary[PATH_SIZE + 8];
+    struct zip_member *members;
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    TRY(mem_alloc(&members, (size_t)n, sizeof *members, path));
+    FILE *stream = fopen(temporary, "wb");
+    enum iddpm_status status =
+        stream ? write_all(stream, n, arrays, members) : iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
+    free(members);
+    if (stream && fclose(stream) != 0 && status == IDDPM_OK) status = iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
+    if (status == IDDPM_OK && rename(temporary, path) != 0) status = iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
+    if (status == IDDPM_OK) return status;
+    if (stream) unlink(temporary);
+    return iddpm_error_context(status, "%s: cannot write", path);
+}

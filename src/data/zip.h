@@ -1,0 +1,49 @@
+/* Private: ZIP archives as far as NPZ files need them: stored or deflated members, ZIP64, no encryption. */
+#ifndef IDDPM_DATA_ZIP_H
+#define IDDPM_DATA_ZIP_H
+
+#include "iddpm/base.h"
+
+#include <zlib.h>
+
+#define ZIP_NAME 256
+
+struct zip_member {
+    char name[ZIP_NAME];
+    unsigned method; /* 0 stored, 8 deflated */
+    uint32_t crc;
+    uint64_t packed, size, header; /* bytes in the archive and unpacked; offset of the local header */
+};
+
+struct zip {
+    const char *path;
+    FILE *stream;
+    uint64_t size; /* of the archive */
+    size_t count;
+    struct zip_member *members;
+};
+
+/* Opens and reads the directory. `path` must live as long. zip_close also after a failure. */
+enum iddpm_status zip_open(struct zip *zip, const char *path);
+void zip_close(struct zip *zip);
+
+/* One member read from its beginning to its end. One at a time. */
+struct zip_stream {
+    const struct zip *zip;
+    const struct zip_member *member;
+    z_stream inflate;
+    uint64_t packed_left, left;
+    uint32_t crc;
+    uint8_t buffer[16384];
+};
+enum iddpm_status zip_stream_open(struct zip_stream *stream, const struct zip *zip, const struct zip_member *member);
+/* Exactly n bytes; fails when the member ends before. With the last byte of a member its checksum is compared. */
+enum iddpm_status zip_stream_read(struct zip_stream *stream, void *out, size_t n);
+void zip_stream_close(struct zip_stream *stream);
+
+/* Writing: members are stored, with ZIP64 fields always, so that there is one form for every size. */
+enum iddpm_status zip_write_member(FILE *stream, struct zip_member *member, const void *head, size_t head_size,
+                                   const void *data, size_t data_size);
+enum iddpm_status zip_write_directory(FILE *stream, size_t count, const struct zip_member *members);
+
+#endif
