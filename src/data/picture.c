@@ -13,12 +13,17 @@ void picture_destroy(struct picture *picture)
     *picture = (struct picture){0};
 }
 
+enum iddpm_status picture_check_size(int64_t width, int64_t height)
+{
+    if (width >= 1 && height >= 1 && width <= PICTURE_PIXELS_MAX / height) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%lld x %lld pixels; at most %d in all are possible", (long long)width,
+                       (long long)height, PICTURE_PIXELS_MAX);
+}
+
 enum iddpm_status picture_alloc(struct picture *out, int64_t width, int64_t height, int channels)
 {
     *out = (struct picture){0};
-    if (width < 1 || height < 1 || width > PICTURE_PIXELS_MAX / height)
-        return iddpm_error(IDDPM_FAILED, "%lld x %lld pixels; at most %d in all are read", (long long)width,
-                           (long long)height, PICTURE_PIXELS_MAX);
+    TRY(picture_check_size(width, height));
     uint8_t *pixels = malloc((size_t)(width * height * channels));
     if (!pixels)
         return iddpm_error(IDDPM_FAILED, "no memory for %lld x %lld pixels", (long long)width, (long long)height);

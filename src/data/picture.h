@@ -9,7 +9,9 @@
 
 enum picture_limits { PICTURE_REASON = 256 };
 
-/* Room for width x height x channels; refuses more than PICTURE_PIXELS_MAX pixels. */
+/* Refuses less than one and more than PICTURE_PIXELS_MAX pixels. */
+enum iddpm_status picture_check_size(int64_t width, int64_t height);
+/* Room for width x height x channels, a size that is checked so. */
 enum iddpm_status picture_alloc(struct picture *out, int64_t width, int64_t height, int channels);
 
 /* Both fill *out with RGB, or leave it empty and set the error text to the reason alone, without the file's name. */

@@ -132,6 +132,7 @@ enum iddpm_status picture_resize(const struct picture *in, int width, int height
 {
     struct picture wide;
     *out = (struct picture){0};
+    TRY(picture_check_size(width, height));
     TRY(pass(in, width, false, filter, &wide));
     enum iddpm_status status = pass(&wide, height, true, filter, out);
     picture_destroy(&wide);
