@@ -32,6 +32,7 @@ struct cli {
     struct parallel parallel; /* of a command on ranks; elsewhere one rank without a communicator */
 };
 
+enum iddpm_status cmd_train(struct cli *cli);
 enum iddpm_status cmd_help(struct cli *cli);
 
 /* Collective in a command on ranks. What must stand before a kernel runs: the instruction set, the same on all ranks;

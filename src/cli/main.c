@@ -12,6 +12,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"train", "trains the model of a configuration, or continues a run", cmd_train, true},
     {"help", "this list, or the help text of a command, or all keys of a configuration", cmd_help, false},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
