@@ -37,6 +37,15 @@ struct unet_options network_options(const struct json *config)
     return o;
 }
 
+void network_fill(struct net *net, float *params)
+{
+    for (int j = 0; j < net_param_count(net); j++) {
+        const struct net_param *p = net_param(net, j);
+        rule_parameter((uint32_t)j, p->name, p->ndim, p->dims, params + p->offset);
+    }
+    net_set_params(net, params);
+}
+
 struct net *network_create(const struct unet_options *options, int batch, enum net_mode mode, bool input_grad,
                            float **params)
 {
@@ -47,11 +56,7 @@ struct net *network_create(const struct unet_options *options, int batch, enum n
     unet_build(net, options);
     if (net_finish(net, true) != IDDPM_OK) fail_msg("%s", iddpm_error_text());
     assert_int_equal(mem_alloc(params, net_flat_size(net), sizeof(float), "parameters"), IDDPM_OK);
-    for (int j = 0; j < net_param_count(net); j++) {
-        const struct net_param *p = net_param(net, j);
-        rule_parameter((uint32_t)j, p->name, p->ndim, p->dims, *params + p->offset);
-    }
-    net_set_params(net, *params);
+    network_fill(net, *params);
     return net;
 }
 

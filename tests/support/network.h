@@ -11,6 +11,8 @@ struct unet_options network_options(const struct json *config);
  */
 struct net *network_create(const struct unet_options *options, int batch, enum net_mode mode, bool input_grad,
                            float **params);
+/* Gives a finished network parameters by the rule; params[net_flat_size] must live as long as it. */
+void network_fill(struct net *net, float *params);
 /* [n][c][h][w] in double into the network's input k. */
 void network_set_input(struct net *net, int k, int n, int c, size_t hw, const double *x);
 

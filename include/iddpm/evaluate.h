@@ -1,0 +1,137 @@
+/* Floor 5: what a trained model is worth: likelihoods in bits/dim, samples, and pictures of a run.
+ *
+ * Work is shared in fixed batches, cut by global index and always run at full size, the last one padded: batch b is the
+ * images [b B, (b + 1) B), and rank r of n takes the batches r, r + n, ... So the bits of a result may depend on the
+ * size B of a batch, but never on the number of ranks. */
+#ifndef IDDPM_EVALUATE_H
+#define IDDPM_EVALUATE_H
+
+#include "iddpm/data.h"
+#include "iddpm/models.h"
+#include "iddpm/parallel.h"
+
+/* ---- a model for inference (model.c, load.c) --------------------------------------------------------------------- */
+
+struct model {
+    struct config *config;  /* of its checkpoint; NULL without one */
+    char path[PATH_SIZE];   /* of its checkpoint */
+    char folder[PATH_SIZE]; /* where results go: the run, or the folder of a checkpoint outside any run */
+    char weights[64];       /* "params" or "ema/RATE" */
+    int64_t step;           /* training steps done */
+    struct unet_options unet;
+    struct diffusion *diffusion;
+    struct net *net;
+    float *params; /* [net_flat_size] */
+    int batch;     /* images of every run of the network */
+    int pixels, channels;
+    size_t image; /* elements of an image: pixels x channels */
+    double *timesteps;
+    int64_t *labels; /* both [batch], of a run */
+    double *draw;    /* [image], room for one draw of noise */
+};
+
+/* A model without a checkpoint: the caller fills `params` and calls net_set_params. threads: OpenMP threads per rank.
+ */
+enum iddpm_status model_create(struct model **out, const struct model_spec *spec, int batch, int threads);
+void model_destroy(struct model *model);
+
+struct model_options {
+    const char *weights;   /* "params" or "ema/RATE"; NULL: the EMA of the first train.ema_rate */
+    const char *respacing; /* instead of diffusion.timestep_respacing; NULL: that */
+    int64_t step;          /* of the checkpoint, when a run is given; -1: the newest valid one */
+    int batch, threads;
+};
+/* Collective. `path`: a run folder or a checkpoint. What is missing is named together with what there is. */
+enum iddpm_status model_load(struct model **out, const struct parallel *parallel, const char *path,
+                             const struct model_options *options);
+
+/* The network's outputs for n images (1 to batch) at timestep t: x_t [n][pixels][channels]; labels [n] of a
+ * class-conditional network. The result is [n][pixels][output channels], valid until the next call. */
+const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels);
+
+/* ---- noise given by a file (noise.c) ----------------------------------------------------------------------------- */
+
+/* Draws made elsewhere, to be used instead of Philox: [draws][images] and then the elements of an image, channels last.
+ * Draw k of nll belongs to column k; of a sampling chain, draw 0 is x_T and draw j + 1 belongs to step j. */
+struct noise {
+    const char *name; /* of the file */
+    uint64_t draws, images;
+    size_t image; /* elements */
+    double *data;
+};
+/* From the array "noise" of an HDF5 file or the first array of an NPZ file. */
+enum iddpm_status noise_read(struct noise **out, const char *path);
+void noise_destroy(struct noise *noise);
+
+/* ---- bits/dim (nll.c, nll_result.c) ------------------------------------------------------------------------------ */
+
+struct nll_options {
+    uint64_t images; /* the first ones of the data set; 0: all */
+    bool clip_denoised;
+    uint64_t seed;
+    const struct noise *noise; /* NULL: Philox (RNG_NLL; slot = image, step = timestep) */
+};
+
+/* What the authors' calc_bpd_loop gives. The arrays are on rank 0 only. */
+struct nll {
+    uint64_t images;
+    int steps;
+    double *vb, *mse, *xstart_mse; /* [images][steps]; column 0 is the last timestep */
+    double *prior, *total;         /* [images], bits/dim */
+    double mean, standard_error;   /* of total over images, on every rank; the error of a single image is NAN */
+};
+/* Collective. Every term of the bound for images of a data set. IDDPM_STOPPED when some rank was signalled. */
+enum iddpm_status nll_measure(const struct parallel *parallel, struct model *model, const struct dataset *data,
+                              const struct nll_options *options, struct nll **out);
+void nll_destroy(struct nll *nll);
+
+/* Rank 0. The result as HDF5: the arrays, the timestep of each column, and as attributes what was measured on what. */
+enum iddpm_status nll_write(const struct nll *nll, const struct model *model, const struct dataset *data,
+                            const struct nll_options *options, const char *path);
+/* Rank 0. vb_terms.npz, mse_terms.npz and xstart_mse_terms.npz in `folder`: means over images, as image_nll.py. */
+enum iddpm_status nll_write_npz(const struct nll *nll, const char *folder);
+
+/* ---- samples (sample.c, sample_result.c) ------------------------------------------------------------------------- */
+
+enum sampling { SAMPLING_ANCESTRAL, SAMPLING_DDIM, SAMPLING_DDIM_REVERSE };
+
+struct sample_options {
+    enum sampling kind;
+    double eta; /* of SAMPLING_DDIM */
+    bool clip_denoised;
+    uint64_t images, seed;
+    int64_t label;             /* of every image of a class-conditional model; -1: random classes (RNG_CLASS) */
+    const struct noise *noise; /* NULL: Philox (RNG_SAMPLE; slot = image, step = draw) */
+};
+
+/* Step j of the chains of n images from global index `first` on, x [n][pixels][channels] in place. Timesteps run from
+ * the last to 0, of SAMPLING_DDIM_REVERSE (encoding) from 0 to the last. pred_xstart: like x, or NULL. */
+void sample_step(struct model *model, const struct sample_options *options, int j, uint64_t first, int n, double *x,
+                 const int64_t *labels, double *pred_xstart);
+
+struct samples {
+    uint64_t images;
+    int height, width, channels;
+    uint8_t *pixels; /* [images][height][width][channels]; on rank 0 only, like labels */
+    int64_t *labels; /* NULL unless class-conditional */
+};
+/* Collective. Whole chains from noise to pixels. IDDPM_STOPPED when some rank was signalled. */
+enum iddpm_status sample_images(const struct parallel *parallel, struct model *model,
+                                const struct sample_options *options, struct samples **out);
+void samples_destroy(struct samples *samples);
+
+/* Rank 0. The first SAMPLE_GRID_MAX images in a grid; small images are enlarged by a whole factor. */
+#define SAMPLE_GRID_MAX 400
+enum iddpm_status samples_write_png(const struct samples *samples, const char *path);
+/* Rank 0. arr_0 uint8 [images][height][width][channels] and, when class-conditional, arr_1 int64 labels, as
+ * image_sample.py. */
+enum iddpm_status samples_write_npz(const struct samples *samples, const char *path);
+
+/* ---- pictures of a run, by gnuplot (gnuplot.c, plot_loss.c, plot_vb.c) ------------------------------------------- */
+
+/* Losses of RUN/progress.csv against steps, raw and smoothed, as PNG. */
+enum iddpm_status plot_loss(const char *run, const char *path);
+/* Terms of the bound by timestep, of one or more nll results, as PNG (figure 2 of the paper). */
+enum iddpm_status plot_vb_terms(int n, char *const *results, const char *path);
+
+#endif

@@ -1,0 +1,37 @@
+/* Private to src/evaluate: images in fixed batches by global index, shared over ranks in rounds. */
+#ifndef IDDPM_EVALUATE_BATCHES_H
+#define IDDPM_EVALUATE_BATCHES_H
+
+#include "iddpm/parallel.h"
+
+struct batches {
+    uint64_t images;
+    int batch, ranks;
+};
+/* Images [first, first + n); n is 0 for a rank that has none in this round. */
+struct batch {
+    uint64_t first;
+    int n;
+};
+
+static inline uint64_t batches_rounds(const struct batches *b)
+{
+    uint64_t round = (uint64_t)b->batch * (uint64_t)b->ranks;
+    return (b->images + round - 1) / round;
+}
+
+static inline struct batch batches_at(const struct batches *b, uint64_t round, int rank)
+{
+    uint64_t first = (round * (uint64_t)b->ranks + (uint64_t)rank) * (uint64_t)b->batch;
+    uint64_t left = first < b->images ? b->images - first : 0;
+    return (struct batch){first, left < (uint64_t)b->batch ? (int)left : b->batch};
+}
+
+/* Collective: the worst status of all ranks; IDDPM_STOPPED when all is well but some rank was asked to stop. */
+static inline enum iddpm_status batches_go_on(const struct parallel *parallel, enum iddpm_status status)
+{
+    if (status == IDDPM_OK && stop_signal()) status = iddpm_error(IDDPM_STOPPED, "stopped by a signal");
+    return parallel_agree(parallel, status);
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* A network with its diffusion, run in batches of one size. */
+#include "iddpm/evaluate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum iddpm_status create_parts(struct model *model, const struct model_spec *spec, int threads)
+{
+    TRY(diffusion_create(&model->diffusion, &spec->diffusion));
+    TRY(unet_create(&model->net, &spec->unet, model->batch, NET_INFERENCE, threads));
+    TRY(mem_alloc(&model->params, net_flat_size(model->net), sizeof(float), "parameters"));
+    TRY(mem_alloc(&model->timesteps, (size_t)model->batch, sizeof(double), "timesteps"));
+    TRY(mem_alloc(&model->labels, (size_t)model->batch, sizeof *model->labels, "labels"));
+    return mem_alloc(&model->draw, model->image, sizeof(double), "noise");
+}
+
+enum iddpm_status model_create(struct model **out, const struct model_spec *spec, int batch, int threads)
+{
+    TRY(mem_alloc(out, 1, sizeof **out, "a model"));
+    struct model *model = *out;
+    model->unet = spec->unet;
+    model->batch = batch;
+    model->pixels = spec->unet.image_size * spec->unet.image_size;
+    model->channels = spec->unet.in_channels;
+    model->image = (size_t)model->pixels * (size_t)model->channels;
+    enum iddpm_status status = create_parts(model, spec, threads);
+    if (status == IDDPM_OK) return status;
+    model_destroy(model);
+    *out = NULL;
+    return status;
+}
+
+void model_destroy(struct model *model)
+{
+    if (!model) return;
+    diffusion_destroy(model->diffusion);
+    net_destroy(model->net);
+    config_destroy(model->config);
+    free(model->params);
+    free(model->timesteps);
+    free(model->labels);
+    free(model->draw);
+    free(model);
+}
+
+const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels)
+{
+    size_t used = (size_t)n * model->image, all = (size_t)model->batch * model->image;
+    float *input = net_input_data(model->net, 0);
+    for (size_t k = 0; k < used; k++) input[k] = (float)x_t[k];
+    memset(input + used, 0, (all - used) * sizeof *input);
+    for (int i = 0; i < model->batch; i++) {
+        model->timesteps[i] = diffusion_model_timestep(model->diffusion, t);
+        model->labels[i] = labels && i < n ? labels[i] : 0;
+    }
+    const struct net_run run = {.n = model->batch, .timesteps = model->timesteps, .labels = model->labels};
+    net_forward(model->net, &run);
+    return net_output_data(model->net);
+}

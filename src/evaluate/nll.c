@@ -1,0 +1,225 @@
+/* The variational bound of images, term by term (gaussian_diffusion.py, calc_bpd_loop). */
+#include "batches.h"
+#include "noise.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct job {
+    const struct parallel *parallel;
+    struct model *model;
+    const struct dataset *data;
+    const struct nll_options *options;
+    struct batches batches;
+    int steps;
+    uint8_t *pixels; /* of this rank's batch, like the next four */
+    int64_t *labels;
+    double *x_start, *x_t, *noise;
+    /* [batch][steps + 1]: the terms of an image, column 0 the last timestep, then its prior as a `vb`: what travels to
+     * rank 0 */
+    struct bpd_terms *terms, *gathered; /* the latter [ranks][steps + 1]: one image of every rank */
+    struct nll *nll;
+    struct log_progress progress;
+    double sum; /* of the totals so far, on rank 0 */
+};
+
+/* ---- one batch --------------------------------------------------------------------------------------------------- */
+
+static enum iddpm_status check_labels(const struct job *job, int n)
+{
+    int classes = job->model->unet.num_classes;
+    for (int i = 0; i < n && classes > 0; i++)
+        if (job->labels[i] < 0 || job->labels[i] >= classes)
+            return iddpm_error(IDDPM_USAGE,
+                               "%s: an image has label %lld, but the class-conditional model of %s needs 0 to %d",
+                               job->data->folder, (long long)job->labels[i], job->model->path, classes - 1);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status read_images(struct job *job, struct batch batch)
+{
+    if (batch.n == 0) return IDDPM_OK;
+    size_t image = job->model->image, row = (size_t)job->steps + 1;
+    TRY(dataset_read(job->data, batch.first, (uint64_t)batch.n, job->pixels, job->labels));
+    TRY(check_labels(job, batch.n));
+    pixels_to_signal((size_t)batch.n * image, job->pixels, job->x_start);
+    for (size_t i = 0; i < (size_t)batch.n; i++)
+        job->terms[i * row + (size_t)job->steps].vb = prior_bpd(job->model->diffusion, image, job->x_start + i * image);
+    return IDDPM_OK;
+}
+
+static void measure_column(struct job *job, struct batch batch, int column)
+{
+    struct model *model = job->model;
+    const struct diffusion *diffusion = model->diffusion;
+    size_t image = model->image, row = (size_t)job->steps + 1;
+    size_t output = (size_t)model->pixels * (size_t)diffusion_output_channels(diffusion, model->channels);
+    int t = job->steps - 1 - column;
+    for (size_t i = 0; i < (size_t)batch.n; i++) {
+        struct rng rng = {job->options->seed, RNG_NLL, (uint32_t)t, (uint32_t)(batch.first + i)};
+        noise_draw(job->options->noise, (uint64_t)column, &rng, image, job->noise + i * image);
+        q_sample(diffusion, t, image, job->x_start + i * image, job->noise + i * image, job->x_t + i * image);
+    }
+    const float *outputs = model_outputs(model, t, batch.n, job->x_t, job->labels);
+    for (size_t i = 0; i < (size_t)batch.n; i++)
+        bpd_terms(diffusion, t, model->pixels, model->channels, job->x_start + i * image, job->x_t + i * image,
+                  job->noise + i * image, outputs + i * output, job->options->clip_denoised,
+                  &job->terms[i * row + (size_t)column]);
+}
+
+/* ---- one round: a batch of every rank ---------------------------------------------------------------------------- */
+
+static void keep_image(struct job *job, uint64_t image, const struct bpd_terms *terms)
+{
+    struct nll *nll = job->nll;
+    size_t first = image * (size_t)job->steps;
+    double total = 0;
+    for (size_t k = 0; k < (size_t)job->steps; k++) {
+        nll->vb[first + k] = terms[k].vb;
+        nll->mse[first + k] = terms[k].mse;
+        nll->xstart_mse[first + k] = terms[k].xstart_mse;
+        total += terms[k].vb;
+    }
+    nll->prior[image] = terms[job->steps].vb;
+    nll->total[image] = total + nll->prior[image];
+    job->sum += nll->total[image];
+}
+
+/* Collective. Image by image, so that no rank needs room for all that a round gives. */
+static enum iddpm_status gather_round(struct job *job, uint64_t round)
+{
+    size_t row = (size_t)job->steps + 1;
+    for (int i = 0; i < job->batches.batch; i++) {
+        TRY(parallel_gather(job->parallel, job->terms + (size_t)i * row, row * sizeof *job->terms, job->gathered));
+        for (int rank = 0; rank < job->batches.ranks && job->parallel->rank == 0; rank++) {
+            struct batch batch = batches_at(&job->batches, round, rank);
+            if (i < batch.n) keep_image(job, batch.first + (uint64_t)i, job->gathered + (size_t)rank * row);
+        }
+    }
+    return IDDPM_OK;
+}
+
+/* `part` of the round that begins with image `first` is done. */
+static void show(struct job *job, uint64_t first, double part)
+{
+    uint64_t images = job->batches.images, round = (uint64_t)job->batches.batch * (uint64_t)job->batches.ranks;
+    uint64_t here = images - first < round ? images - first : round;
+    char extra[64] = "";
+    if (part == 1) first += here, part = 0;
+    if (first > 0) snprintf(extra, sizeof extra, "%.3f bits/dim", job->sum / (double)first);
+    log_progress_show(&job->progress, (double)first + part * (double)here, extra);
+}
+
+static enum iddpm_status measure_round(struct job *job, uint64_t round)
+{
+    struct batch batch = batches_at(&job->batches, round, job->parallel->rank);
+    uint64_t first = batches_at(&job->batches, round, 0).first;
+    TRY(batches_go_on(job->parallel, read_images(job, batch)));
+    for (int column = 0; column < job->steps; column++) {
+        if (batch.n > 0) measure_column(job, batch, column);
+        TRY(batches_go_on(job->parallel, IDDPM_OK));
+        if (column < job->steps - 1) show(job, first, (column + 1.) / job->steps);
+    }
+    TRY(gather_round(job, round));
+    show(job, first, 1);
+    return IDDPM_OK;
+}
+
+/* ---- the whole job ----------------------------------------------------------------------------------------------- */
+
+static enum iddpm_status check_data(const struct job *job)
+{
+    const struct dataset *data = job->data;
+    const struct model *model = job->model;
+    int size = model->unet.image_size;
+    if (data->height != size || data->width != size || data->channels != model->channels)
+        return iddpm_error(IDDPM_USAGE,
+                           "%s has images of %dx%d pixels and %d channels, but the model of %s is for %dx%d "
+                           "and %d",
+                           data->folder, data->width, data->height, data->channels, model->path, size, size,
+                           model->channels);
+    if (job->options->images > data->images)
+        return iddpm_error(IDDPM_USAGE, "%s has only %llu images, not %llu", data->folder,
+                           (unsigned long long)data->images, (unsigned long long)job->options->images);
+    if (model->unet.num_classes > 0 && data->classes == 0)
+        return iddpm_error(IDDPM_USAGE, "%s has no labels, which the class-conditional model of %s needs", data->folder,
+                           model->path);
+    return noise_check(job->options->noise, (uint64_t)job->steps, job->batches.images, model->image);
+}
+
+static enum iddpm_status create_arrays(struct nll *nll)
+{
+    size_t images = (size_t)nll->images, all = images * (size_t)nll->steps;
+    TRY(mem_alloc(&nll->vb, all, sizeof(double), "terms of the bound"));
+    TRY(mem_alloc(&nll->mse, all, sizeof(double), "squared errors of the noise"));
+    TRY(mem_alloc(&nll->xstart_mse, all, sizeof(double), "squared errors of the image"));
+    TRY(mem_alloc(&nll->prior, images, sizeof(double), "priors"));
+    return mem_alloc(&nll->total, images, sizeof(double), "totals");
+}
+
+static enum iddpm_status create_job(struct job *job)
+{
+    size_t batch = (size_t)job->batches.batch, all = batch * job->model->image, row = (size_t)job->steps + 1;
+    TRY(check_data(job));
+    TRY(mem_alloc(&job->pixels, all, 1, "images"));
+    TRY(mem_alloc(&job->labels, batch, sizeof *job->labels, "labels"));
+    TRY(mem_alloc(&job->x_start, all, sizeof(double), "images"));
+    TRY(mem_alloc(&job->x_t, all, sizeof(double), "noised images"));
+    TRY(mem_alloc(&job->noise, all, sizeof(double), "noise"));
+    TRY(mem_alloc(&job->terms, batch * row, sizeof *job->terms, "terms of the bound"));
+    TRY(mem_alloc(&job->gathered, (size_t)job->batches.ranks * row, sizeof *job->terms, "terms of the bound"));
+    TRY(mem_alloc(&job->nll, 1, sizeof *job->nll, "a likelihood"));
+    job->nll->images = job->batches.images;
+    job->nll->steps = job->steps;
+    return job->parallel->rank == 0 ? create_arrays(job->nll) : IDDPM_OK;
+}
+
+static void destroy_job(struct job *job)
+{
+    void *buffers[] = {job->pixels, job->labels, job->x_start, job->x_t, job->noise, job->terms, job->gathered};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
+}
+
+/* Collective. */
+static enum iddpm_status summarise(const struct parallel *parallel, struct nll *nll)
+{
+    double summary[2] = {0, NAN}, n = (double)nll->images;
+    if (parallel->rank == 0) {
+        double squares = 0;
+        for (uint64_t i = 0; i < nll->images; i++) summary[0] += nll->total[i] / n;
+        for (uint64_t i = 0; i < nll->images; i++) squares += pow(nll->total[i] - summary[0], 2);
+        if (nll->images > 1) summary[1] = sqrt(squares / (n - 1) / n);
+    }
+    TRY(parallel_broadcast(parallel, summary, sizeof summary));
+    nll->mean = summary[0];
+    nll->standard_error = summary[1];
+    return IDDPM_OK;
+}
+
+enum iddpm_status nll_measure(const struct parallel *parallel, struct model *model, const struct dataset *data,
+                              const struct nll_options *options, struct nll **out)
+{
+    struct job job = {.parallel = parallel,
+                      .model = model,
+                      .data = data,
+                      .options = options,
+                      .batches = {options->images ? options->images : data->images, model->batch, parallel->size},
+                      .steps = model->diffusion->num_timesteps};
+    enum iddpm_status status = parallel_agree(parallel, create_job(&job));
+    log_progress_start(&job.progress, "nll", "images", 0, (double)job.batches.images);
+    for (uint64_t round = 0; round < batches_rounds(&job.batches) && status == IDDPM_OK; round++)
+        status = measure_round(&job, round);
+    if (status == IDDPM_OK) status = summarise(parallel, job.nll);
+    if (status != IDDPM_OK) nll_destroy(job.nll);
+    *out = status == IDDPM_OK ? job.nll : NULL;
+    destroy_job(&job);
+    return status;
+}
+
+void nll_destroy(struct nll *nll)
+{
+    if (!nll) return;
+    double *arrays[] = {nll->vb, nll->mse, nll->xstart_mse, nll->prior, nll->total};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
+    free(nll);
+}

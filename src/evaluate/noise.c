@@ -1,0 +1,88 @@
+#include "noise.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_npz(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 4 && strcmp(path + length - 4, ".npz") == 0;
+}
+
+static enum iddpm_status take_noise(struct noise *out, const char *path, enum store_type type, int ndim,
+                                    const uint64_t *dims, const void *data)
+{
+    if (ndim < 3 || (type != STORE_F32 && type != STORE_F64))
+        return iddpm_error(IDDPM_USAGE,
+                           "%s: noise must be float32 or float64 [draws][images] and the dimensions of an image", path);
+    out->draws = dims[0];
+    out->images = dims[1];
+    out->image = 1;
+    for (int i = 2; i < ndim; i++) out->image *= (size_t)dims[i];
+    size_t n = (size_t)out->draws * (size_t)out->images * out->image;
+    TRY(mem_alloc(&out->data, n, sizeof(double), path));
+    for (size_t i = 0; i < n; i++)
+        out->data[i] = type == STORE_F32 ? (double)((const float *)data)[i] : ((const double *)data)[i];
+    return IDDPM_OK;
+}
+
+static enum iddpm_status read_npz(struct noise *out, const char *path)
+{
+    struct npz_array *arrays;
+    int n;
+    TRY(npz_read(path, &n, &arrays));
+    enum iddpm_status status =
+        n > 0 ? take_noise(out, path, arrays[0].type, arrays[0].ndim, arrays[0].dims, arrays[0].data)
+              : iddpm_error(IDDPM_USAGE, "%s: holds no array", path);
+    npz_free(n, arrays);
+    return status;
+}
+
+static enum iddpm_status read_hdf5(struct noise *out, const char *path)
+{
+    struct store_array array;
+    enum iddpm_status status = store_read(path, "noise", STORE_F64, &array);
+    if (status != IDDPM_OK) status = store_read(path, "noise", STORE_F32, &array);
+    if (status == IDDPM_OK) status = take_noise(out, path, array.type, array.ndim, array.dims, array.data);
+    free(array.data);
+    return status;
+}
+
+enum iddpm_status noise_read(struct noise **out, const char *path)
+{
+    TRY(mem_alloc(out, 1, sizeof **out, "noise"));
+    enum iddpm_status status = is_npz(path) ? read_npz(*out, path) : read_hdf5(*out, path);
+    if (status == IDDPM_OK) {
+        (*out)->name = path;
+        return status;
+    }
+    noise_destroy(*out);
+    *out = NULL;
+    return status;
+}
+
+void noise_destroy(struct noise *noise)
+{
+    if (!noise) return;
+    free(noise->data);
+    free(noise);
+}
+
+enum iddpm_status noise_check(const struct noise *noise, uint64_t draws, uint64_t images, size_t image)
+{
+    if (!noise || (noise->draws >= draws && noise->images >= images && noise->image == image)) return IDDPM_OK;
+    return iddpm_error(
+        IDDPM_USAGE,
+        "%s: noise of %llu draws of %llu images of %zu elements; needed are %llu draws of %llu images of "
+        "%zu elements",
+        noise->name, (unsigned long long)noise->draws, (unsigned long long)noise->images, noise->image,
+        (unsigned long long)draws, (unsigned long long)images, image);
+}
+
+void noise_draw(const struct noise *noise, uint64_t draw, const struct rng *rng, size_t image, double *out)
+{
+    if (noise)
+        memcpy(out, noise->data + (draw * noise->images + rng->slot) * image, image * sizeof *out);
+    else
+        rng_normal(rng, image, out);
+}

@@ -1,0 +1,102 @@
+/* Which timesteps the bits of an image come from: figure 2 of the paper. */
+#include "gnuplot.h"
+#include "iddpm/evaluate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct curve {
+    size_t steps;
+    double *timesteps, *terms; /* [steps], means over images */
+    char title[512];
+};
+
+static void curve_destroy(struct curve *curve)
+{
+    free(curve->timesteps);
+    free(curve->terms);
+}
+
+static enum iddpm_status read_title(struct curve *curve, const char *path)
+{
+    double mean, error, step;
+    char *weights, *data = NULL;
+    TRY(store_read_number(path, "/", "bits_per_dim", &mean));
+    TRY(store_read_number(path, "/", "standard_error", &error));
+    TRY(store_read_number(path, "/", "step", &step));
+    TRY(store_read_text(path, "/", "weights", &weights));
+    enum iddpm_status status = store_read_text(path, "/", "data", &data);
+    if (status == IDDPM_OK) {
+        const char *slash = strrchr(data, '/');
+        snprintf(curve->title, sizeof curve->title, "step %.0f, %s, %zu timesteps, %.200s: %.3f ± %.3f bits/dim", step,
+                 weights, curve->steps, slash && slash[1] ? slash + 1 : data, mean, error);
+    }
+    free(weights);
+    free(data);
+    return status;
+}
+
+/* Means over images of vb [images][steps], and the timestep of each column. */
+static enum iddpm_status take_terms(struct curve *curve, const char *path, const struct store_array *vb,
+                                    const struct store_array *timesteps)
+{
+    if (vb->ndim != 2 || vb->dims[0] == 0 || timesteps->ndim != 1 || vb->dims[1] != timesteps->dims[0])
+        return iddpm_error(IDDPM_FAILED, "%s: vb and timesteps have shapes that do not fit each other", path);
+    curve->steps = (size_t)timesteps->dims[0];
+    TRY(mem_alloc(&curve->timesteps, curve->steps, sizeof(double), "timesteps"));
+    TRY(mem_alloc(&curve->terms, curve->steps, sizeof(double), "mean terms"));
+    const double *terms = vb->data;
+    for (size_t k = 0; k < curve->steps; k++) curve->timesteps[k] = (double)((const int64_t *)timesteps->data)[k];
+    for (uint64_t i = 0; i < vb->dims[0]; i++)
+        for (size_t k = 0; k < curve->steps; k++) curve->terms[k] += *terms++ / (double)vb->dims[0];
+    return IDDPM_OK;
+}
+
+static enum iddpm_status curve_read(struct curve *curve, const char *path)
+{
+    struct store_array vb, timesteps = {0};
+    enum iddpm_status status = store_read(path, "vb", STORE_F64, &vb);
+    if (status == IDDPM_OK) status = store_read(path, "timesteps", STORE_I64, &timesteps);
+    if (status == IDDPM_OK) status = take_terms(curve, path, &vb, &timesteps);
+    free(vb.data);
+    free(timesteps.data);
+    if (status != IDDPM_OK) return status;
+    return read_title(curve, path);
+}
+
+static void write_curves(struct gnuplot *plot, int n, const struct curve *curves)
+{
+    enum { FEW = 100 }; /* timesteps that are shown as points */
+    for (int i = 0; i < n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "result_%d", i);
+        gnuplot_data(plot, name, curves[i].steps, curves[i].timesteps, curves[i].terms);
+    }
+    fputs("set title 'Terms of the variational bound'\nset xlabel 'diffusion step t'\nset ylabel 'bits/dim'\n"
+          "set logscale y\nset format y '10^{%L}' enhanced\nset offsets graph 0.02, graph 0.02, 0, 0\nplot ",
+          plot->script);
+    for (int i = 0; i < n; i++) {
+        const char *with = curves[i].steps <= FEW ? "linespoints pointtype 7 pointsize 0.7" : "lines";
+        fprintf(plot->script, "$result_%d using 1:2 with %s linetype %d linewidth 1.6 title ", i, with, i % 8 + 1);
+        gnuplot_string(plot, curves[i].title);
+        fputs(", ", plot->script);
+    }
+    fputs("\n", plot->script);
+}
+
+enum iddpm_status plot_vb_terms(int n, char *const *results, const char *path)
+{
+    struct curve *curves;
+    struct gnuplot plot;
+    TRY(mem_alloc(&curves, (size_t)n, sizeof *curves, "curves"));
+    enum iddpm_status status = IDDPM_OK;
+    for (int i = 0; i < n && status == IDDPM_OK; i++) status = curve_read(&curves[i], results[i]);
+    if (status == IDDPM_OK) status = gnuplot_begin(&plot, path);
+    if (status == IDDPM_OK) {
+        write_curves(&plot, n, curves);
+        status = gnuplot_end(&plot, IDDPM_OK);
+    }
+    for (int i = 0; i < n; i++) curve_destroy(&curves[i]);
+    free(curves);
+    return status;
+}
