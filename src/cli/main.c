@@ -12,7 +12,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"train", "trains the model of a configuration, or continues a run", cmd_train, true},
+    {"nll", "bits/dim of images under a trained model", cmd_nll, true},
+    {"sample", "images from a trained model", cmd_sample, true},
+    {"plot", "curves of a run and terms of its bits/dim, as pictures", cmd_plot, false},
     {"help", "this list, or the help text of a command, or all keys of a configuration", cmd_help, false},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -1,0 +1,106 @@
+/* iddpm sample: images from a trained model. */
+#include "inference.h"
+
+#include <string.h>
+
+struct sample_command {
+    struct inference inference;
+    const char *steps, *out;
+    int64_t images, label;
+    bool ddim, npz;
+    double eta;
+    char path[PATH_SIZE]; /* of the picture */
+};
+
+static enum iddpm_status check(struct sample_command *command)
+{
+    if (command->steps && command->inference.respacing)
+        return iddpm_error(IDDPM_USAGE, "sample: --steps N is short for --respacing N; give one of them");
+    if (command->steps) command->inference.respacing = command->steps;
+    if (command->eta != 0 && !command->ddim)
+        return iddpm_error(IDDPM_USAGE, "sample: --eta belongs to DDIM; give --ddim as well");
+    const char *end = command->out ? strrchr(command->out, '.') : ".png";
+    if (!end || strcmp(end, ".png") != 0)
+        return iddpm_error(IDDPM_USAGE, "sample: --out %.200s: the picture is a PNG, so its name must end in .png",
+                           command->out);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status name_result(struct sample_command *command)
+{
+    const struct model *model = command->inference.model;
+    char name[64], folder[PATH_SIZE];
+    if (command->out) {
+        if (strlen(command->out) >= PATH_SIZE) return iddpm_error(IDDPM_USAGE, "sample: the path of --out is too long");
+        strcpy(command->path, command->out);
+        return IDDPM_OK;
+    }
+    snprintf(name, sizeof name, "step-%08lld.png", (long long)model->step);
+    TRY(path_join(folder, model->folder, "samples"));
+    return path_join(command->path, folder, name);
+}
+
+/* Rank 0. */
+static enum iddpm_status write_result(const struct sample_command *command, const struct samples *samples)
+{
+    TRY(samples_write_png(samples, command->path));
+    log_info("wrote %s%s", command->path,
+             samples->images > SAMPLE_GRID_MAX ? ", with as many of the images as a grid shows" : "");
+    if (!command->npz) return IDDPM_OK;
+    char path[PATH_SIZE];
+    snprintf(path, sizeof path, "%.*s.npz", (int)(strrchr(command->path, '.') - command->path), command->path);
+    TRY(samples_write_npz(samples, path));
+    log_info("wrote %s", path);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status run(struct cli *cli, struct sample_command *command)
+{
+    struct inference *inference = &command->inference;
+    TRY(inference_start(cli, cli->argv[0], inference));
+    TRY(parallel_agree(&cli->parallel, name_result(command)));
+    TRY(inference_make_folder(cli, command->path));
+    const struct model *model = inference->model;
+    const struct sample_options options = {.kind = command->ddim ? SAMPLING_DDIM : SAMPLING_ANCESTRAL,
+                                           .eta = command->eta,
+                                           .clip_denoised = !inference->no_clip,
+                                           .images = (uint64_t)command->images,
+                                           .seed = (uint64_t)inference->seed,
+                                           .label = command->label,
+                                           .noise = inference->noise};
+    log_info("%lld samples of %s, %s of step %lld, %d %s", (long long)command->images, model->folder, model->weights,
+             (long long)model->step, model->diffusion->num_timesteps, command->ddim ? "DDIM steps" : "steps");
+    struct samples *samples;
+    TRY(sample_images(&cli->parallel, inference->model, &options, &samples));
+    enum iddpm_status status = cli->parallel.rank == 0 ? write_result(command, samples) : IDDPM_OK;
+    samples_destroy(samples);
+    return parallel_agree(&cli->parallel, status);
+}
+
+enum iddpm_status cmd_sample(struct cli *cli)
+{
+    struct sample_command command = {.images = 64, .label = -1};
+    enum { OWN = 7 };
+    struct option options[OWN + INFERENCE_OPTIONS] = {
+        {"num", "N", "number of images", .integer = &command.images, .min = 1},
+        {"steps", "N", "number of timesteps, spread evenly; short for --respacing N", .text = &command.steps},
+        {"ddim", NULL, "deterministic DDIM steps instead of ancestral ones", .flag = &command.ddim},
+        {"eta", "E", "noise of DDIM steps, 0 to 1", .number = &command.eta, .min = 0, .max = 1},
+        {"class", "K", "class of every image; -1: random ones", .integer = &command.label, .min = -1},
+        {"out", "FILE", "picture; without it RUN/samples/step-N.png", .text = &command.out},
+        {"npz", NULL, "beside it also the NPZ file of the authors' image_sample.py", .flag = &command.npz},
+    };
+    inference_options(&command.inference, options + OWN);
+    const struct usage usage = {
+        "RUN|CHECKPOINT",
+        "Draws images from a trained model and puts them into a picture. The images do not depend on the number of "
+        "ranks.",
+        1, 1, OPTIONS(options)};
+    bool done;
+    TRY(options_parse(cli, &usage, &done));
+    if (done) return IDDPM_OK;
+    TRY(check(&command));
+    enum iddpm_status status = run(cli, &command);
+    inference_end(&command.inference);
+    return status;
+}

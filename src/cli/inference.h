@@ -1,0 +1,28 @@
+/* Private to src/cli: what the commands have in common that run a trained model. */
+#ifndef IDDPM_CLI_INFERENCE_H
+#define IDDPM_CLI_INFERENCE_H
+
+#include "cli.h"
+#include "iddpm/evaluate.h"
+
+struct inference {
+    const char *weights, *respacing, *noise_path;
+    int64_t step, batch, seed;
+    bool no_clip;
+    struct model *model;
+    struct noise *noise; /* NULL: Philox */
+};
+
+/* Defaults, and the rows that a command's table of options ends with. */
+enum { INFERENCE_OPTIONS = 7 };
+void inference_options(struct inference *inference, struct option rows[INFERENCE_OPTIONS]);
+
+/* Collective. Starts the kernels, then loads model and noise; `seed` is then the one to use, and signals only set their
+ * flag. inference_end also after a failure. */
+enum iddpm_status inference_start(struct cli *cli, const char *path, struct inference *inference);
+void inference_end(struct inference *inference);
+
+/* Collective: the folder that the result `path` goes to, made by rank 0 before the work begins. */
+enum iddpm_status inference_make_folder(const struct cli *cli, const char *path);
+
+#endif
