@@ -45,7 +45,7 @@ struct bound {
     double coef1, coef2;                     /* of the mean of q(x_{t-1} | x_t, x_0) */
     double true_log_variance, true_variance; /* of q */
     bool learned;
-    double precision; /* 1 / variance of p where it is fixed */
+    double inv_stdv; /* of p where its variance is fixed */
 };
 
 static struct bound bound_at(const struct diffusion *d, int t, const struct p_step *p)
@@ -57,7 +57,7 @@ static struct bound bound_at(const struct diffusion *d, int t, const struct p_st
                           .true_log_variance = true_log_variance,
                           .true_variance = exp(true_log_variance),
                           .learned = p->learned,
-                          .precision = exp(-p->log_variance)};
+                          .inv_stdv = exp(-0.5 * p->log_variance)};
 }
 
 static double true_mean(const struct bound *b, double x_start, double x_t)
@@ -68,8 +68,8 @@ static double true_mean(const struct bound *b, double x_start, double x_t)
 /* KL(q || p) of two Gaussians; -log p(x_0 | x_1) at t = 0. */
 static struct term bound_term(const struct bound *b, double x_start, double x_t, double mean, double log_variance)
 {
-    double precision = b->learned ? exp(-log_variance) : b->precision;
-    if (b->decoder) return discretized_gaussian_nll(x_start, mean, sqrt(precision));
+    double inv_stdv = b->learned ? exp(-0.5 * log_variance) : b->inv_stdv, precision = inv_stdv * inv_stdv;
+    if (b->decoder) return discretized_gaussian_nll(x_start, mean, inv_stdv);
     double ratio = b->true_variance * precision, difference = mean - true_mean(b, x_start, x_t);
     double squared = difference * difference * precision;
     return (struct term){.value = 0.5 * (log_variance - b->true_log_variance - 1 + ratio + squared),

@@ -164,11 +164,24 @@ static void clamped_likelihoods_have_no_gradient(void **state)
         check_close(1, &terms.loss, &want, 1e-12, 0, "case %d", i);
         assert_true(grad[0] == 0 && grad[1] == 0);
     }
-    /* sure of the right level: probability 1 */
-    double middle = 0, x_t = 0, noise = 0;
-    struct loss_terms terms;
-    training_losses(d, 0, 1, 1, &middle, &x_t, &noise, (float[]){0, -20}, 1, &terms, NULL);
-    assert_true(fabs(terms.loss) < 1e-9);
+    diffusion_destroy(d);
+}
+
+/* Sure of the right level: probability 1, flat, also where squares of distances in standard deviations overflow. */
+static void certain_likelihoods_have_no_loss(void **state)
+{
+    (void)state;
+    struct diffusion *d = example_diffusion("cosine", STEPS, MEAN_PREVIOUS_X, VAR_LEARNED, LOSS_KL);
+    static const double x[] = {-1, 0, 1};
+    static const float log_variance[] = {-20, -100, -800};
+    for (int i = 0; i < 3; i++)
+        for (int v = 0; v < 3; v++) {
+            float output[2] = {(float)x[i], log_variance[v]}, grad[2] = {5, 5};
+            double x_t = 0, noise = 0;
+            struct loss_terms terms;
+            training_losses(d, 0, 1, 1, &x[i], &x_t, &noise, output, 1, &terms, grad);
+            assert_true(fabs(terms.loss) < 1e-9 && grad[0] == 0 && grad[1] == 0);
+        }
     diffusion_destroy(d);
 }
 
@@ -211,9 +224,13 @@ static void prior_is_small_and_positive(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_are_finite_differences),     cmocka_unit_test(loss_types_combine_terms),
-        cmocka_unit_test(divergence_is_not_negative),           cmocka_unit_test(decoder_probabilities_add_to_one),
-        cmocka_unit_test(clamped_likelihoods_have_no_gradient), cmocka_unit_test(not_a_number_is_passed_on),
+        cmocka_unit_test(gradients_are_finite_differences),
+        cmocka_unit_test(loss_types_combine_terms),
+        cmocka_unit_test(divergence_is_not_negative),
+        cmocka_unit_test(decoder_probabilities_add_to_one),
+        cmocka_unit_test(clamped_likelihoods_have_no_gradient),
+        cmocka_unit_test(certain_likelihoods_have_no_loss),
+        cmocka_unit_test(not_a_number_is_passed_on),
         cmocka_unit_test(prior_is_small_and_positive),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

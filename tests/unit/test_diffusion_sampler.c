@@ -145,6 +145,14 @@ static void edges(void **state)
         assert_true(weight == 1);
         sampler_destroy(sampler);
     }
+    struct sampler *quarters = create("uniform", 4);
+    for (int i = 0; i < 4; i++) { /* a boundary belongs to the timestep above it */
+        int t;
+        double weight;
+        sampler_draw(quarters, i / 4., &t, &weight);
+        assert_int_equal(t, i);
+    }
+    sampler_destroy(quarters);
     /* losses that say nothing: all zero, or not finite */
     static const double levels[] = {0, INFINITY, NAN};
     for (int k = 0; k < 3; k++) {
