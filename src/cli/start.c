@@ -2,7 +2,6 @@
 
 #include "iddpm/kernels.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +38,7 @@ enum iddpm_status cli_start(const struct cli *cli, struct config *config)
     bool ranks = cli->parallel.comm != MPI_COMM_NULL;
     if (ranks) status = parallel_agree(&cli->parallel, status);
     if (status == IDDPM_OK && ranks) status = agree_isa(&cli->parallel, kernels_isa());
-    omp_set_num_threads(threads); /* kernels index their scratch by thread, and it is planned for this many */
+    kernels_set_threads(threads);
     kernels_flush_denormals();
     return status;
 }

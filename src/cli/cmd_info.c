@@ -1,0 +1,150 @@
+/* iddpm info: what a data set, a checkpoint, a run or a configuration is; with --ranks every check of a job. */
+#include "info.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+void info_row(const char *name, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    printf("  %-16s ", name);
+    vprintf(format, args);
+    putchar('\n');
+    va_end(args);
+}
+
+/* ---- data sets --------------------------------------------------------------------------------------------------- */
+
+static void print_classes(const struct dataset *data)
+{
+    enum { SHOWN = 10 };
+    if (data->classes == 0) {
+        info_row("classes", "none");
+        return;
+    }
+    printf("  %-16s %d:", "classes", data->classes);
+    for (int i = 0; i < data->classes && i < SHOWN; i++) printf(" %s", data->class_names[i]);
+    printf("%s\n", data->classes > SHOWN ? " ..." : "");
+    if (data->unlabelled > 0) info_row("unlabelled", "%" PRIu64 " images", data->unlabelled);
+}
+
+static enum iddpm_status info_dataset(const char *folder)
+{
+    struct dataset *data;
+    TRY(dataset_open(&data, folder));
+    printf("data set %s\n", folder);
+    info_row("images", "%" PRIu64 " of %dx%d, channels %d", data->images, data->height, data->width, data->channels);
+    print_classes(data);
+    info_row("shards", "%d", data->shards);
+    info_row("source", "%s", data->source);
+    info_row("licence", "%s", data->license);
+    info_row("hash", "%s", data->hash);
+    dataset_close(data);
+    return IDDPM_OK;
+}
+
+/* ---- checkpoints and runs ---------------------------------------------------------------------------------------- */
+
+/* One line for each group of arrays that stands for a set of weights: params, ema/RATE. */
+static void print_weights(const struct checkpoint *checkpoint)
+{
+    char last[64] = "";
+    uint64_t elements = 0, bytes = 0;
+    for (int i = 0; i < checkpoint_count(checkpoint); i++) {
+        struct store_array array = checkpoint_array(checkpoint, i);
+        uint64_t size = 1;
+        for (int d = 0; d < array.ndim; d++) size *= array.dims[d];
+        bytes += size * store_type_bytes(array.type);
+        if (strncmp(array.path, "params/", 7) == 0) elements += size;
+        if (strncmp(array.path, "ema/", 4) != 0) continue;
+        char group[64];
+        snprintf(group, sizeof group, "%.*s", (int)(4 + strcspn(array.path + 4, "/")), array.path);
+        if (strcmp(group, last) != 0) info_row("weights", "%s", group);
+        memcpy(last, group, sizeof last);
+    }
+    info_row("weights", "params, %" PRIu64 " elements", elements);
+    info_row("size", "%.1f MB in %d arrays", (double)bytes / 1e6, checkpoint_count(checkpoint));
+}
+
+static enum iddpm_status info_checkpoint(const struct cli *cli, const char *path, int ranks)
+{
+    struct checkpoint *checkpoint;
+    struct config *config = NULL;
+    TRY(checkpoint_open(&checkpoint, path));
+    printf("checkpoint %s\n", path);
+    info_row("step", "%" PRId64, checkpoint_step(checkpoint));
+    print_weights(checkpoint);
+    enum iddpm_status status =
+        config_parse(&config, path, checkpoint_config(checkpoint), cli->argc - 1, (const char *const *)cli->argv + 1);
+    if (status == IDDPM_OK) status = info_job(cli, config, ranks);
+    config_destroy(config);
+    checkpoint_close(checkpoint);
+    return status;
+}
+
+static enum iddpm_status print_checkpoints(const char *run)
+{
+    char folder[PATH_SIZE], path[PATH_SIZE];
+    int64_t *steps;
+    int n;
+    TRY(path_join(folder, run, "checkpoints"));
+    if (!path_is_folder(folder)) return IDDPM_OK;
+    TRY(checkpoint_list(folder, &steps, &n));
+    enum iddpm_status status = n > 0 ? checkpoint_path(path, folder, steps[n - 1]) : IDDPM_OK;
+    info_row("checkpoints", "%d%s%s", n, n > 0 && status == IDDPM_OK ? ", newest " : "",
+             n > 0 && status == IDDPM_OK ? path : "");
+    free(steps);
+    return status;
+}
+
+static enum iddpm_status info_config(const struct cli *cli, const char *path, const char *run, int ranks)
+{
+    struct config *config;
+    TRY(config_load(&config, path, cli->argc - 1, (const char *const *)cli->argv + 1));
+    printf("%s %s\n", run ? "run" : "configuration", run ? run : path);
+    enum iddpm_status status = run ? print_checkpoints(run) : IDDPM_OK;
+    if (status == IDDPM_OK) status = info_job(cli, config, ranks);
+    config_destroy(config);
+    return status;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------- */
+
+static bool is_hdf5(const char *path)
+{
+    static const char signature[8] = "\x89HDF\r\n\x1a\n";
+    char start[8];
+    FILE *file = fopen(path, "rb");
+    if (!file) return false;
+    bool same = fread(start, 1, sizeof start, file) == sizeof start && memcmp(start, signature, sizeof start) == 0;
+    fclose(file);
+    return same;
+}
+
+enum iddpm_status cmd_info(struct cli *cli)
+{
+    int64_t ranks = 0;
+    const struct option options[] = {
+        {"ranks", "N", "makes every check of a training job on N ranks", .integer = &ranks, .min = 1, .max = INT_MAX}};
+    const struct usage usage = {"CONFIG|RUN|CHECKPOINT|DATA [key=value ...]",
+                                "What a configuration, a run folder, a checkpoint or a data set is: sizes, parameters, "
+                                "multiply-adds per image,\n"
+                                "memory per rank, and what each rank has to do. Needs no mpirun.",
+                                1, INT_MAX, OPTIONS(options)};
+    bool done;
+    char path[PATH_SIZE];
+    TRY(options_parse(cli, &usage, &done));
+    if (done) return IDDPM_OK;
+    const char *target = cli->argv[0];
+    if (is_hdf5(target)) return info_checkpoint(cli, target, (int)ranks);
+    if (!path_is_folder(target)) return info_config(cli, target, NULL, (int)ranks);
+    TRY(path_join(path, target, "config.yaml"));
+    if (path_exists(path)) return info_config(cli, path, target, (int)ranks);
+    if (cli->argc > 1 || ranks)
+        return iddpm_error(IDDPM_USAGE, "info: %s holds no run (config.yaml), and a data set takes no keys and ranks",
+                           target);
+    return info_dataset(target);
+}

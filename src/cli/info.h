@@ -1,0 +1,15 @@
+/* Private to the command info. */
+#ifndef IDDPM_CLI_INFO_H
+#define IDDPM_CLI_INFO_H
+
+#include "cli.h"
+
+#include "iddpm/train.h"
+
+/* A line "name  text" of the report. */
+void info_row(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What a configuration asks of `ranks` ranks. 0: of one, and what a job needs but is not there (its data set, say) is
+ * only said; else that is an error. */
+enum iddpm_status info_job(const struct cli *cli, struct config *config, int ranks);
+
+#endif
