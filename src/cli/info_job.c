@@ -163,9 +163,9 @@ static enum iddpm_status report(struct job *job)
     TRY(cli_start(job->cli, job->config));
     open_data(job);
     TRY(print_network(job));
-    TRY(print_data(job));
     TRY(assume_steps(job));
     TRY(train_plan(job->config, job->data, 0, job->ranks, &job->plan));
+    TRY(print_data(job));
     print_step(job);
     TRY(print_memory(job));
     TRY(check_eval_data(job));

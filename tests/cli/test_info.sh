@@ -1,0 +1,77 @@
+#!/bin/bash
+# iddpm info: sizes of the authors' networks, and every refusal of a job, without mpirun.
+. "$(dirname "$0")/../support/shell.sh"
+configs=$here/jobs/configs
+sizes=$here/tests/reference/model_sizes.json
+cd "$work" || exit 1 # no data sets here
+
+# same_size NAME CONFIG [key=value ...]: parameters, tensors and multiply-adds as counted in the authors' code
+same_size() {
+    local name=$1 entry
+    shift
+    entry=$(tr -d ' \n' <"$sizes" | sed -E "s/.*\"$name\":\{([^}]*)\}.*/\1/")
+    value() { sed -E "s/.*\"$1\":([0-9]+).*/\1/" <<<"$entry"; }
+    expect 0 "$iddpm" info "$@"
+    prints "parameters       $(value parameters) in $(value tensors) tensors"
+    prints "multiply-adds    $(value forward_macs_per_image) per image"
+}
+same_size cifar10_uncond_128ch "$configs/cifar10.yaml"
+same_size imagenet64_uncond_128ch "$configs/imagenet64.yaml"
+same_size imagenet64_uncond_64ch "$configs/imagenet64.yaml" num_channels=64
+same_size imagenet64_class_cond_192ch "$configs/imagenet64.yaml" num_channels=192 class_cond=True num_classes=1000
+same_size lsun256_128ch "$configs/imagenet64.yaml" image_size=256 num_res_blocks=2 num_heads=1 \
+    use_scale_shift_norm=False attention_resolutions=16
+
+# a configuration can be looked at before there is data, and before it says how long to train
+expect 0 "$iddpm" info "$configs/digits.yaml"
+prints "data/digits: no such folder"
+prints "64 images in 8 leaves of 8, at most 8 at once"
+prints "memory "
+printf 'model: {image_size: 32}\n' >bare.yaml
+expect 0 "$iddpm" info bare.yaml
+prints "data.path        not set"
+prints "train.total_steps not set"
+expect 2 "$iddpm" info bare.yaml --ranks 1
+says "default of train.total_steps: how long to train is not said"
+expect 2 "$iddpm" info bare.yaml total_steps=1 --ranks 1
+says "default of data.path: not set"
+expect 2 "$iddpm" info "$configs/digits.yaml" --ranks 2
+says "digits.yaml:5: data.path: data/digits: no such folder"
+says_lines 1
+
+# refuse TEXT key=value ...: status 2 and the text, once, on standard error
+refuse() {
+    local text=$1
+    shift
+    expect 2 "$iddpm" info "$configs/cifar10.yaml" "$@"
+    says "$text"
+    says_lines 1
+}
+refuse "model.num_channels=48 on the command line: 48 is not divisible by 32" num_channels=48
+refuse "cifar10.yaml:8: model.image_size: 32 is not divisible by 64" channel_mult=1,1,1,1,1,1,1
+refuse "model.image_size=33 on the command line: 33 is not divisible by" image_size=33 channel_mult=1,2
+refuse "channel_mult: needed at an image_size of 48" image_size=48
+refuse "num_heads=3 on the command line: 3 heads do not divide" num_heads=3
+refuse "num_classes" class_cond=yes
+refuse "parallel.leaves=3 on the command line" leaves=3
+refuse "parallel.leaves=256 on the command line" leaves=256
+refuse "3 ranks cannot share the 16 leaves" path=x --ranks 3
+refuse "timestep_respacing=ddim4001 on the command line" timestep_respacing=ddim4001
+refuse "total_steps=9 on the command line: 9 is past train.lr_anneal_steps" total_steps=9 lr_anneal_steps=5
+refuse "num_chanels: unknown key; nearest is model.num_channels" num_chanels=64
+refuse "found 'many'; allowed is a whole number" batch_size=many
+refuse "info: --ranks: found '0'" --ranks 0
+refuse "info: unknown option --rank; nearest is --ranks" --rank=2
+
+expect 2 "$iddpm" info
+says "usage: iddpm info CONFIG|RUN|CHECKPOINT|DATA"
+expect 2 "$iddpm" info nowhere.yaml
+says "nowhere.yaml: cannot open this configuration"
+mkdir empty
+expect 1 "$iddpm" info empty
+says "empty: "
+expect 2 "$iddpm" info empty lr=1
+printf '\x89HDF\r\n\x1a\nrest' >broken.h5
+expect 1 "$iddpm" info broken.h5
+says "broken.h5: "
+finish
