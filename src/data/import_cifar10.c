@@ -76,9 +76,10 @@ static enum iddpm_status open_file(struct cifar10 *cifar10, const char *path)
             "or not of CIFAR-10's binary version",
             path, (unsigned long long)size, (unsigned long long)records, RECORD, (unsigned long long)(size % RECORD));
     cifar10->file[f].records = records;
-    log_info("%s: %llu records", path, (unsigned long long)records);
-    if (records != RECORDS)
-        log_warn("%s: holds %llu records where CIFAR-10 has %d", path, (unsigned long long)records, RECORDS);
+    if (records == RECORDS)
+        log_info("%s: %d records", path, RECORDS);
+    else
+        log_warn("%s: %llu records where CIFAR-10 has %d", path, (unsigned long long)records, RECORDS);
     return IDDPM_OK;
 }
 

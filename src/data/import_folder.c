@@ -209,8 +209,8 @@ enum iddpm_status import_folder_open(const struct import_options *options, struc
     struct ancestor root = {NULL, info.st_dev, info.st_ino};
     TRY(list(folder, options->source, &root));
     if (folder->ignored)
-        log_info("%s: left out %zu files that have no ending of a picture (jpg, jpeg, png), such as %s",
-                 options->source, folder->ignored, folder->example ? folder->example : "");
+        log_info("%s: %zu without an ending of a picture (jpg, jpeg, png) left out, such as %s", options->source,
+                 folder->ignored, folder->example ? folder->example : "");
     if (!folder->count) return iddpm_error(IDDPM_FAILED, "%s: holds no pictures (jpg, jpeg, png)", options->source);
     TRY(collect_names(folder, dataset));
     sort_names(dataset);
