@@ -1,7 +1,8 @@
 /* Floor 1: numeric kernels on raw float32 pointers. Activations are channels last: [n][h][w][c], where a row of c
  * channels starts every `pitch` floats (pitch >= c), so that a tensor may be a slice of a wider one. Nothing here fails
  * or allocates; scratch is given by the caller. All kernels use OpenMP over outputs, cut into pieces that do not depend
- * on the number of threads: results have the same bits for any number. */
+ * on the number of threads: results have the same bits for any number. The `threads` of a scratch size is the most that
+ * OpenMP may use in the call. */
 #ifndef IDDPM_KERNELS_H
 #define IDDPM_KERNELS_H
 
@@ -71,11 +72,12 @@ void attention_backward(const struct attention_shape *shape, const float *qkv, c
 
 /* ---- group norm, fused (group_norm.c) ---------------------------------------------------------------------------- */
 
-/* y = act(norm(x + pre) (1 + scale) + shift): 32 groups in the authors' networks, eps 1e-5, biased variance over a
- * group's channels and positions, affine weight and bias inside norm. `act` is SiLU when silu is set. pre   [n][c],
- * pitch pre_pitch, or NULL: an embedding added before (ResBlock without scale-shift) scale_shift [n][2c], pitch
- * ss_pitch, or NULL: first half the scale, second the shift (ResBlock with scale-shift) stats [n][groups][2] receives
- * mean and 1/sqrt(variance + eps) for the backward pass. */
+/* y = act(norm(x + pre) (1 + scale) + shift): eps 1e-5, biased variance over a group's channels and positions, affine
+ * weight and bias inside norm; `act` is SiLU when silu is set. c is a multiple of groups (32 in the authors' networks).
+ * - pre [n][c], pitch pre_pitch, or NULL: an embedding added before (ResBlock without scale-shift).
+ * - scale_shift [n][2c], pitch ss_pitch, or NULL: first half the scale, second the shift (ResBlock with it).
+ * - stats [n][groups][2] receives mean and 1/sqrt(variance + eps) for the backward pass.
+ * y may be x. dx has the pitch of x, dy that of y. */
 struct group_norm_shape {
     int n, hw, c, groups;
     int x_pitch, y_pitch, pre_pitch, ss_pitch;
@@ -93,14 +95,15 @@ void group_norm_backward(const struct group_norm_shape *shape, const float *x, c
 
 /* ---- elementwise and resampling (elementwise.c, resample.c) ------------------------------------------------------ */
 
-/* rows x c elements with pitches */
+/* rows x c elements with pitches; results may be written over what they are made of (y = x, dx = dy) */
 void silu_forward(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch);
 void silu_backward(int64_t rows, int c, const float *x, int x_pitch, const float *dy, int y_pitch, float *dx,
                    int dx_pitch, bool accumulate);
 /* y = x or y += x */
 void copy_rows(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch, bool accumulate);
-/* y = x m / (1 - rate), m = 0 with probability `rate`, a function of (seed, purpose, step, slot of the image, element).
- * The backward pass is the same call on the gradient. */
+/* y = x m / (1 - rate), m = 0 with probability `rate` (below 1), a function of (seed, purpose, step, slots[image],
+ * element = position c + channel): element i takes the i-th number of rng_uint32. y may be x. The backward pass is the
+ * same call on the gradient. */
 void dropout_apply(int n, int64_t hw, int c, double rate, const struct rng *key, const uint32_t *slots, const float *x,
                    int x_pitch, float *y, int y_pitch, bool accumulate);
 /* nearest neighbour, twice as large; h, w are the smaller size */
