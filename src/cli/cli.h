@@ -33,6 +33,7 @@ struct cli {
 };
 
 enum iddpm_status cmd_help(struct cli *cli);
+enum iddpm_status cmd_import(struct cli *cli);
 enum iddpm_status cmd_info(struct cli *cli);
 enum iddpm_status cmd_nll(struct cli *cli);
 enum iddpm_status cmd_plot(struct cli *cli);

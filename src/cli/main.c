@@ -12,6 +12,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"import", "a data set from pictures", cmd_import, false},
     {"train", "train a model, or continue a run", cmd_train, true},
     {"nll", "bits/dim of images under a trained model", cmd_nll, true},
     {"sample", "images from a trained model", cmd_sample, true},
