@@ -20,16 +20,18 @@ struct store_array {
 };
 size_t store_type_bytes(enum store_type type);
 
-/* ---- checkpoints (checkpoint.c, latch.c) ------------------------------------------------------------------------- */
+/* ---- checkpoints (checkpoint*.c, latch.c) ------------------------------------------------------------------------ */
 
-/* Collective. Writes `path` in parallel: each rank writes an equal slice of every array; every array has a CRC-32 in
- * the file, which does not depend on the number of ranks. `text` (the configuration) and `step` become attributes
- * "config" and "step" of the root. The order of the steps is described in checkpoint.c: no single fault hangs, and on
- * any failure the temporary file is removed, an older file of that name stands, and all ranks return the same error. */
+/* Collective. Writes `path` in parallel: each rank writes an equal slice of every array. Every array has a CRC-32 in
+ * the file, and equal contents make an equal file, byte for byte, whatever the number of ranks. `step` and `text` (the
+ * configuration) become attributes "step" and "config" of the root. The order of the steps is described in
+ * checkpoint_write.c: no single fault hangs, and on any failure the temporary file PATH.tmp is removed, an older file
+ * of that name stands, and all ranks return the same error. */
 enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
                                    int n, const struct store_array *arrays);
 
-/* An open checkpoint. Not collective: each rank may open and read alone. */
+/* An open checkpoint. Not collective: each rank may open and read alone. Nothing stays open inside HDF5. Opening fails,
+ * naming what is wrong, when the file is cut off, no HDF5 file, no checkpoint, or its description is damaged. */
 struct checkpoint;
 enum iddpm_status checkpoint_open(struct checkpoint **out, const char *path);
 void checkpoint_close(struct checkpoint *checkpoint);
@@ -45,7 +47,8 @@ enum iddpm_status checkpoint_read(const struct checkpoint *checkpoint, int i, vo
 enum iddpm_status checkpoint_verify(const struct checkpoint *checkpoint);
 /* Collective. Rank reads its slice of each array, checks joined checksums, and shares slices with all (Allgather), so
  * that one copy is read from the disk whatever the number of ranks. arrays: path, type, ndim, dims, data to fill; an
- * array that is missing or has another type or shape is an error that names it with both shapes. */
+ * array that is missing or has another type or shape is an error that names it with both shapes. After a failure what
+ * stands in `data` is of no use. */
 enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const char *path, int n,
                                       const struct store_array *arrays);
 
@@ -53,8 +56,9 @@ enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const cha
 enum iddpm_status checkpoint_list(const char *folder, int64_t **steps, int *n);
 /* FOLDER/step-NNNNNNNN.h5 into out[PATH_SIZE] */
 enum iddpm_status checkpoint_path(char *out, const char *folder, int64_t step);
-/* Rank 0 only: removes all but the newest `keep` and every checkpoint whose number of saves (step / interval) divides
- * by keep_every, and left temporary files. */
+/* Rank 0 only, never while a checkpoint is being written: removes all but the newest `keep` (at least 1) and those
+ * whose step is a multiple of keep_every * save_interval, and temporary files that a killed run left. Files whose name
+ * is not exactly that of a checkpoint stay. */
 enum iddpm_status checkpoint_prune(const char *folder, int keep, int keep_every, int64_t save_interval);
 
 /* ---- plain HDF5 files of one writer: results and shards (result.c) -------------------------------------------------

@@ -45,15 +45,16 @@ static enum iddpm_status list_names(const char *folder, const char *ending, int6
     size_t capacity = 0;
     int64_t step;
     enum iddpm_status status = IDDPM_OK;
-    errno = 0;
-    for (struct dirent *entry; status == IDDPM_OK && (entry = readdir(open));) {
+    while (status == IDDPM_OK) {
+        errno = 0; /* readdir tells its end from an error only so */
+        struct dirent *entry = readdir(open);
+        if (!entry && errno)
+            status = iddpm_error(IDDPM_FAILED, "%s: cannot list this folder: %s", folder, strerror(errno));
+        if (!entry) break;
         if (!parse_name(entry->d_name, ending, &step)) continue;
         status = mem_grow(steps, &capacity, (size_t)*n + 1, sizeof **steps, folder);
         if (status == IDDPM_OK) (*steps)[(*n)++] = step;
-        errno = 0;
     }
-    if (status == IDDPM_OK && errno)
-        status = iddpm_error(IDDPM_FAILED, "%s: cannot list this folder: %s", folder, strerror(errno));
     closedir(open);
     if (status == IDDPM_OK) {
         if (*n) qsort(*steps, (size_t)*n, sizeof **steps, ascending);
