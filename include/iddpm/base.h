@@ -98,6 +98,7 @@ struct log_progress {
     const char *unit; /* "images", "steps" */
     double started, last, seconds;
     double total, first; /* `first`: units already done at the start (a continued run) */
+    bool bar;            /* rewritten in place */
 };
 void log_progress_start(struct log_progress *progress, const char *what, const char *unit, double first, double total);
 /* `extra` (may be NULL) is printed behind, for example "loss 0.0312". */

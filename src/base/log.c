@@ -69,10 +69,21 @@ void log_error(const char *format, ...)
     va_end(args);
 }
 
+/* mpirun gives its ranks a pseudo-terminal even when it writes to a file itself: its own output decides then. */
+static bool on_terminal(void)
+{
+    char link[64], target[64] = "";
+    if (!isatty(STDOUT_FILENO)) return false;
+    snprintf(link, sizeof link, "/proc/%ld/fd/1", (long)getppid());
+    if (readlink(link, target, sizeof target - 1) < 0) return true;
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
 void log_progress_start(struct log_progress *progress, const char *what, const char *unit, double first, double total)
 {
     double now = clock_seconds();
-    *progress = (struct log_progress){what, unit, now, now, isatty(STDOUT_FILENO) ? 0.2 : 10, total, first};
+    bool bar = on_terminal();
+    *progress = (struct log_progress){what, unit, now, now, bar ? 0.2 : 10, total, first, bar};
 }
 
 static void time_text(double seconds, char out[32])
@@ -98,7 +109,7 @@ void log_progress_show(struct log_progress *progress, double done, const char *e
     char body[256];
     snprintf(body, sizeof body, "%.0f/%.0f %s  %.3g/s  %s %s%s%s", done, progress->total, progress->unit, rate, left,
              end ? "taken" : "left", extra ? "  " : "", extra ? extra : "");
-    if (!isatty(STDOUT_FILENO)) {
+    if (!progress->bar) {
         log_info("%s: %s", progress->what, body);
         return;
     }

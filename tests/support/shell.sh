@@ -1,6 +1,6 @@
 # Sourced by the shell tests with the build folder as $1: runs commands and compares status and text.
 set -u
-iddpm=$1/iddpm
+iddpm=$(cd "$1" && pwd)/iddpm
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) # the repository
 work=$(mktemp -d "${TMPDIR:-/tmp}/iddpm-test-XXXXXX")    # removed at the end
 failures=0
