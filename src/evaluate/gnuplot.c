@@ -11,13 +11,14 @@
 #include <unistd.h>
 
 /* Large enough for a report, with the colours of Okabe and Ito, which colour-blind readers can tell apart. */
-static const char style[] = "set terminal pngcairo size 1200,750 font 'sans,15' linewidth 1.5 noenhanced\n"
+static const char style[] = "set terminal pngcairo size 1200,750 font 'sans,15' linewidth 1.5 enhanced\n"
                             "set encoding utf8\n"
                             "set border 3 linecolor '#404040'\n"
                             "set tics nomirror out textcolor '#404040'\n"
                             "set grid xtics ytics linetype 1 linecolor '#e4e4e4' linewidth 0.7\n"
-                            "set key top right spacing 1.3 samplen 2.5 noautotitle\n"
-                            "set lmargin 11\nset rmargin 4\n"
+                            "set key top right spacing 1.3 samplen 2.5 noautotitle noenhanced\n"
+                            "set title font ',18' offset 0,-0.3\n"
+                            "set lmargin 11\nset rmargin 4\nset bmargin 4.5\n"
                             "set linetype 1 linecolor '#0072b2'\nset linetype 2 linecolor '#d55e00'\n"
                             "set linetype 3 linecolor '#009e73'\nset linetype 4 linecolor '#cc79a7'\n"
                             "set linetype 5 linecolor '#e69f00'\nset linetype 6 linecolor '#56b4e9'\n"

@@ -49,7 +49,7 @@ enum iddpm_status nll_write(const struct nll *nll, const struct model *model, co
         text("data_hash", data->hash),
         text("noise_schedule", model->config->diffusion.noise_schedule),
         integer("diffusion_steps", model->diffusion->original_num_steps),
-        integer("timesteps", model->diffusion->num_timesteps),
+        integer("num_timesteps", model->diffusion->num_timesteps),
         integer("clip_denoised", options->clip_denoised),
         text("noise", options->noise ? options->noise->name : "philox"),
         integer("seed", (int64_t)options->seed),

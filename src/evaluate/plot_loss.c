@@ -54,6 +54,13 @@ static void read_row(char *line, const int at[COLUMNS], struct table *table)
     table->n += isfinite(table->column[STEP][table->n]);
 }
 
+static bool has_values(const struct table *table, int c)
+{
+    for (size_t i = 0; i < table->n; i++)
+        if (table->column[c][i] > 0) return true;
+    return false;
+}
+
 static enum iddpm_status table_parse(struct table *table, const char *path, char *text)
 {
     size_t lines = 0;
@@ -65,7 +72,7 @@ static enum iddpm_status table_parse(struct table *table, const char *path, char
     if (at[STEP] < 0 || at[LOSS] < 0)
         return iddpm_error(IDDPM_FAILED, "%s: has no columns step and loss; is it the progress.csv of a run?", path);
     while ((line = strsep(&text, "\n"))) read_row(line, at, table);
-    if (table->n == 0) return iddpm_error(IDDPM_FAILED, "%s: no step has been written yet", path);
+    if (!has_values(table, LOSS)) return iddpm_error(IDDPM_FAILED, "%s: holds no loss yet", path);
     return IDDPM_OK;
 }
 
@@ -80,23 +87,15 @@ static enum iddpm_status table_read(struct table *table, const char *path)
 
 /* ---- the picture ------------------------------------------------------------------------------------------------- */
 
-static bool has_values(const struct table *table, int c)
-{
-    for (size_t i = 0; i < table->n; i++)
-        if (table->column[c][i] > 0) return true;
-    return false;
-}
-
-/* Mean over a window that is centred everywhere, so that a falling curve is not moved; missing values do not count. */
+/* Mean over a window, centred so that a falling curve is not moved; at the end, where it is flat, over what there is of
+ * it. Missing values do not count. */
 static void smooth(size_t n, const double *y, double *out)
 {
     size_t half = n / SMOOTHING;
     for (size_t i = 0; i < n; i++) {
-        size_t w = half;
-        if (w > i) w = i;
-        if (w > n - 1 - i) w = n - 1 - i;
+        size_t left = half < i ? half : i, right = left < n - 1 - i ? left : n - 1 - i;
         double sum = 0, count = 0;
-        for (size_t k = i - w; k <= i + w; k++)
+        for (size_t k = i - left; k <= i + right; k++)
             if (isfinite(y[k])) sum += y[k], count++;
         out[i] = sum / count;
     }
@@ -105,14 +104,15 @@ static void smooth(size_t n, const double *y, double *out)
 /* Raw values thin and pale, smoothed ones over all of them. */
 static void write_curves(struct gnuplot *plot, const struct table *table)
 {
-    static const char *const titles[COLUMNS] = {"", "loss", "squared error of the noise (mse)",
-                                                "variational term (vb), bits/dim, as weighted in the loss"};
+    static const char *const titles[COLUMNS] = {"", "loss", "mse: squared error, which trains the mean",
+                                                "vb: term of the bound, bits/dim, as weighted in the loss"};
+    static const char *const pale[COLUMNS] = {"", "#a00072b2", "#a0d55e00", "#a0009e73"}; /* with transparency */
     fputs("plot ", plot->script);
     for (int smoothed = 0; smoothed < 2; smoothed++)
         for (int c = LOSS; c < COLUMNS; c++) {
             if (!has_values(table, c)) continue;
             if (!smoothed)
-                fprintf(plot->script, "$%s using 1:2 with lines linetype %d linewidth 0.6 dashtype 1, ", names[c], c);
+                fprintf(plot->script, "$%s using 1:2 with lines linecolor '%s' linewidth 0.8, ", names[c], pale[c]);
             else
                 fprintf(plot->script, "$%s_smooth using 1:2 with lines linetype %d linewidth 2 title '%s', ", names[c],
                         c, titles[c]);
@@ -136,7 +136,8 @@ static enum iddpm_status draw(const struct table *table, const char *run, const 
         }
         fputs("set title 'Training of ' . ", plot.script);
         gnuplot_string(&plot, run);
-        fputs("\nset xlabel 'step'\nset ylabel 'mean since the last line'\nset logscale y\n"
+        fputs(" noenhanced\nset xlabel 'step'\nset ylabel 'training loss (thin: as logged, bold: smoothed)'\nset "
+              "logscale y\n"
               "set format x '%.0f'\nset format y '%g'\n",
               plot.script);
         write_curves(&plot, table);

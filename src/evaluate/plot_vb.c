@@ -2,6 +2,7 @@
 #include "gnuplot.h"
 #include "iddpm/evaluate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,14 +68,18 @@ static enum iddpm_status curve_read(struct curve *curve, const char *path)
 static void write_curves(struct gnuplot *plot, int n, const struct curve *curves)
 {
     enum { FEW = 100 }; /* timesteps that are shown as points */
+    double last = 0;
     for (int i = 0; i < n; i++) {
         char name[32];
+        for (size_t k = 0; k < curves[i].steps; k++) last = fmax(last, curves[i].timesteps[k]);
         snprintf(name, sizeof name, "result_%d", i);
         gnuplot_data(plot, name, curves[i].steps, curves[i].timesteps, curves[i].terms);
     }
-    fputs("set title 'Terms of the variational bound'\nset xlabel 'diffusion step t'\nset ylabel 'bits/dim'\n"
-          "set logscale y\nset format y '10^{%L}' enhanced\nset offsets graph 0.02, graph 0.02, 0, 0\nplot ",
+    fputs("set title 'Terms of the variational bound'\nset xlabel 'diffusion step t'\n"
+          "set ylabel 'mean over images, bits/dim'\nset logscale y\nset format y '10^{%L}'\n",
           plot->script);
+    fprintf(plot->script, "set xrange [%g:%g]\nplot ", -0.015 * last,
+            1.015 * last); /* the first term stays off the axis */
     for (int i = 0; i < n; i++) {
         const char *with = curves[i].steps <= FEW ? "linespoints pointtype 7 pointsize 0.7" : "lines";
         fprintf(plot->script, "$result_%d using 1:2 with %s linetype %d linewidth 1.6 title ", i, with, i % 8 + 1);
