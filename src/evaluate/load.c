@@ -115,9 +115,11 @@ static enum iddpm_status inspect(const char *path, int64_t step, struct source *
 
 static bool has_weights(const struct source *source, const char *weights)
 {
-    size_t length = strlen(weights);
-    for (const char *name = source->weights; *name; name += strcspn(name, ","), name += strspn(name, ", "))
-        if (strncmp(name, weights, length) == 0 && (name[length] == ',' || !name[length])) return true;
+    for (const char *name = source->weights; *name; name += strspn(name, ", ")) {
+        size_t length = strcspn(name, ",");
+        if (strlen(weights) == length && strncmp(name, weights, length) == 0) return true;
+        name += length;
+    }
     return false;
 }
 
@@ -130,7 +132,7 @@ static enum iddpm_status choose_weights(struct model *model, const struct source
         snprintf(model->weights, sizeof model->weights, "ema/%.10g", rates->v[0]);
     else
         strcpy(model->weights, "params");
-    if (*model->weights && has_weights(source, model->weights)) return IDDPM_OK;
+    if (has_weights(source, model->weights)) return IDDPM_OK;
     return iddpm_error(IDDPM_USAGE, "%s has no weights \"%s\"; it has: %s", source->path,
                        wanted ? wanted : model->weights, source->weights);
 }

@@ -1,0 +1,247 @@
+/* Bits/dim and samples have the same bits on any number of ranks; errors and signals end them on all ranks. */
+#include "iddpm/evaluate.h"
+#include "iddpm/kernels.h"
+#include "network.h"
+#include "ranks.h"
+#include "reference.h"
+#include "scratch.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIZE = 8, BATCH = 3, IMAGES = 3 * BATCH + 2, CLASSES = 10 }; /* neither 2 nor 4 ranks have equal shares */
+
+static char folder[PATH_SIZE];
+static struct dataset *data;
+
+static void must(enum iddpm_status status)
+{
+    if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
+}
+
+static struct model *open_model(int classes)
+{
+    struct model_spec spec = {.unet = {.image_size = SIZE,
+                                       .in_channels = 1,
+                                       .model_channels = 32,
+                                       .out_channels = 2,
+                                       .num_res_blocks = 1,
+                                       .n_attention = 1,
+                                       .attention_ds = {2},
+                                       .n_mult = 2,
+                                       .channel_mult = {1, 1},
+                                       .num_classes = classes,
+                                       .num_heads = 2,
+                                       .num_heads_upsample = -1,
+                                       .use_scale_shift_norm = true},
+                              .diffusion = {.steps = 12,
+                                            .noise_schedule = "cosine",
+                                            .timestep_respacing = "5",
+                                            .mean = MEAN_EPSILON,
+                                            .var = VAR_LEARNED_RANGE,
+                                            .rescale_timesteps = true}};
+    struct model *model;
+    must(model_create(&model, &spec, BATCH, 1));
+    network_fill(model->net, model->params);
+    return model;
+}
+
+static struct nll *measure(const struct parallel *parallel, struct model *model)
+{
+    const struct nll_options options = {.images = IMAGES, .clip_denoised = true, .seed = 5};
+    struct nll *nll;
+    must(nll_measure(parallel, model, data, &options, &nll));
+    return nll;
+}
+
+static void bits_do_not_depend_on_ranks(void **state)
+{
+    (void)state;
+    const struct parallel alone = {MPI_COMM_SELF, 0, 1};
+    struct model *model = open_model(CLASSES);
+    struct nll *together = measure(&ranks, model), *single = measure(&alone, model);
+    size_t all = IMAGES * (size_t)single->steps * sizeof(double), images = IMAGES * sizeof(double);
+    assert_int_equal(together->images, IMAGES);
+    assert_int_equal(single->steps, 5);
+    assert_true(together->mean == single->mean && together->standard_error == single->standard_error);
+    assert_true(isfinite(single->mean) && single->standard_error > 0);
+    if (ranks.rank == 0) {
+        assert_memory_equal(together->vb, single->vb, all);
+        assert_memory_equal(together->mse, single->mse, all);
+        assert_memory_equal(together->xstart_mse, single->xstart_mse, all);
+        assert_memory_equal(together->prior, single->prior, images);
+        assert_memory_equal(together->total, single->total, images);
+    }
+    nll_destroy(together);
+    nll_destroy(single);
+    model_destroy(model);
+}
+
+/* total = prior + all columns; mean and standard error are those of the totals. */
+static void totals_add_up(void **state)
+{
+    (void)state;
+    const struct parallel alone = {MPI_COMM_SELF, 0, 1};
+    struct model *model = open_model(0);
+    struct nll *nll = measure(&alone, model);
+    double mean = 0, squares = 0;
+    for (size_t i = 0; i < IMAGES; i++) {
+        double total = nll->prior[i];
+        for (size_t k = 0; k < (size_t)nll->steps; k++) total += nll->vb[i * (size_t)nll->steps + k];
+        check_close(1, &nll->total[i], &total, 1e-12, 0, "image %zu", i);
+        mean += total / IMAGES;
+    }
+    for (size_t i = 0; i < IMAGES; i++) squares += (nll->total[i] - mean) * (nll->total[i] - mean);
+    double error = sqrt(squares / (IMAGES - 1.) / IMAGES);
+    check_close(1, &nll->mean, &mean, 1e-12, 0, "mean");
+    check_close(1, &nll->standard_error, &error, 1e-12, 0, "standard error");
+    nll_destroy(nll);
+    model_destroy(model);
+}
+
+static struct samples *draw(const struct parallel *parallel, struct model *model, enum sampling kind, double eta,
+                            int64_t label)
+{
+    const struct sample_options options = {
+        .kind = kind, .eta = eta, .clip_denoised = true, .images = IMAGES, .seed = 6, .label = label};
+    struct samples *samples;
+    must(sample_images(parallel, model, &options, &samples));
+    return samples;
+}
+
+static void samples_do_not_depend_on_ranks(void **state)
+{
+    (void)state;
+    const struct parallel alone = {MPI_COMM_SELF, 0, 1};
+    static const double etas[] = {0, 1};
+    struct model *model = open_model(CLASSES);
+    for (int k = 0; k < 3; k++) {
+        enum sampling kind = k == 0 ? SAMPLING_ANCESTRAL : SAMPLING_DDIM;
+        double eta = k == 0 ? 0 : etas[k - 1];
+        struct samples *together = draw(&ranks, model, kind, eta, -1), *single = draw(&alone, model, kind, eta, -1);
+        if (ranks.rank == 0) {
+            assert_memory_equal(together->pixels, single->pixels, IMAGES * SIZE * SIZE);
+            assert_memory_equal(together->labels, single->labels, IMAGES * sizeof *single->labels);
+            bool differ = false; /* random classes are not all the same */
+            for (int i = 0; i < IMAGES; i++) {
+                assert_in_range(single->labels[i], 0, CLASSES - 1);
+                differ |= single->labels[i] != single->labels[0];
+            }
+            assert_true(differ);
+        }
+        samples_destroy(together);
+        samples_destroy(single);
+    }
+    model_destroy(model);
+}
+
+static void a_class_can_be_asked_for(void **state)
+{
+    (void)state;
+    struct model *model = open_model(CLASSES);
+    struct samples *seven = draw(&ranks, model, SAMPLING_DDIM, 0, 7), *any = draw(&ranks, model, SAMPLING_DDIM, 0, -1);
+    int others = 0; /* samples that another class has made another image */
+    for (int i = 0; i < IMAGES && ranks.rank == 0; i++) {
+        size_t at = (size_t)i * SIZE * SIZE;
+        bool same = memcmp(seven->pixels + at, any->pixels + at, SIZE * SIZE) == 0;
+        assert_int_equal(seven->labels[i], 7);
+        assert_true(same || any->labels[i] != 7);
+        others += !same;
+    }
+    assert_true(others > 0 || ranks.rank > 0);
+    samples_destroy(seven);
+    samples_destroy(any);
+    model_destroy(model);
+}
+
+static void refused(enum iddpm_status status, const char *text)
+{
+    assert_int_equal(status, IDDPM_USAGE);
+    if (!strstr(iddpm_error_text(), text)) fail_msg("'%s' does not say '%s'", iddpm_error_text(), text);
+}
+
+static void impossible_jobs_are_refused(void **state)
+{
+    (void)state;
+    struct model *model = open_model(0);
+    struct nll *nll;
+    struct samples *samples;
+    double value = 0;
+    const struct noise noise = {"few.h5", 1, 1, 1, &value};
+    struct nll_options options = {.images = data->images + 1};
+    refused(nll_measure(&ranks, model, data, &options, &nll), "has only 300 images, not 301");
+    assert_null(nll);
+    options = (struct nll_options){.images = 1, .noise = &noise};
+    refused(nll_measure(&ranks, model, data, &options, &nll), "few.h5: noise of 1 draws of 1 images of 1 elements");
+    struct sample_options draws = {.images = 1, .label = 3};
+    refused(sample_images(&ranks, model, &draws, &samples), "not class-conditional");
+    assert_null(samples);
+    draws = (struct sample_options){.images = 0, .label = -1};
+    refused(sample_images(&ranks, model, &draws, &samples), "at least one sample");
+    draws = (struct sample_options){.images = 1, .label = -1, .eta = 1.5};
+    refused(sample_images(&ranks, model, &draws, &samples), "eta must lie between 0 and 1");
+    model_destroy(model);
+    model = open_model(3);
+    draws = (struct sample_options){.images = 1, .label = 3};
+    refused(sample_images(&ranks, model, &draws, &samples), "the classes 0 to 2, not 3");
+    options = (struct nll_options){.images = 30}; /* of ten classes */
+    refused(nll_measure(&ranks, model, data, &options, &nll), "needs 0 to 2");
+    model_destroy(model);
+}
+
+/* The last test: the flag of a signal stays set. */
+static void a_signal_to_one_rank_stops_all(void **state)
+{
+    (void)state;
+    struct model *model = open_model(0);
+    struct nll *nll;
+    struct samples *samples;
+    const struct nll_options options = {.images = IMAGES};
+    const struct sample_options draws = {.images = IMAGES, .label = -1};
+    stop_install();
+    if (ranks.rank == ranks.size - 1) raise(SIGUSR1);
+    assert_int_equal(nll_measure(&ranks, model, data, &options, &nll), IDDPM_STOPPED);
+    assert_null(nll);
+    assert_int_equal(sample_images(&ranks, model, &draws, &samples), IDDPM_STOPPED);
+    assert_null(samples);
+    model_destroy(model);
+}
+
+static int open_data(void **state)
+{
+    (void)state;
+    char path[PATH_SIZE];
+    enum iddpm_status status = IDDPM_OK;
+    if (ranks.rank == 0) scratch_make(folder);
+    must(parallel_broadcast(&ranks, folder, sizeof folder));
+    must(path_join(path, folder, "digits"));
+    const struct import_options options = {.kind = IMPORT_DIGITS, .target = path, .split = "test"};
+    struct import_result result;
+    if (ranks.rank == 0) status = data_import(&options, &result);
+    must(parallel_agree(&ranks, status));
+    must(dataset_open(&data, path));
+    must(kernels_select(NULL));
+    return 0;
+}
+
+static int close_data(void **state)
+{
+    (void)state;
+    dataset_close(data);
+    parallel_barrier(&ranks);
+    if (ranks.rank == 0) scratch_remove(folder);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bits_do_not_depend_on_ranks),    cmocka_unit_test(totals_add_up),
+        cmocka_unit_test(samples_do_not_depend_on_ranks), cmocka_unit_test(a_class_can_be_asked_for),
+        cmocka_unit_test(impossible_jobs_are_refused),    cmocka_unit_test(a_signal_to_one_rank_stops_all)};
+    if (ranks_start(&argc, &argv, 120) != 0) return 1;
+    log_set_quiet(true);
+    return ranks_end(cmocka_run_group_tests(tests, open_data, close_data));
+}
