@@ -39,6 +39,7 @@ enum iddpm_status cmd_nll(struct cli *cli);
 enum iddpm_status cmd_plot(struct cli *cli);
 enum iddpm_status cmd_sample(struct cli *cli);
 enum iddpm_status cmd_train(struct cli *cli);
+enum iddpm_status cmd_verify(struct cli *cli);
 
 /* Collective in a command on ranks. What must stand before a kernel runs: the instruction set, the same on all ranks;
  * threads, from parallel.threads, else OMP_NUM_THREADS, else 1, written back to parallel.threads; denormals to zero. */

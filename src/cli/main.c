@@ -17,6 +17,7 @@ static const struct command commands[] = {
     {"nll", "bits/dim of images under a trained model", cmd_nll, true},
     {"sample", "images from a trained model", cmd_sample, true},
     {"info", "what a configuration, run, checkpoint or data set is; every check of a job", cmd_info, false},
+    {"verify", "every checksum of checkpoints and data sets", cmd_verify, false},
     {"plot", "curves of a run and terms of its bits/dim, as pictures", cmd_plot, false},
     {"help", "this list, or the help text of a command, or all keys of a configuration", cmd_help, false},
 };

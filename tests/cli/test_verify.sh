@@ -1,0 +1,50 @@
+#!/bin/bash
+# iddpm verify: sound and damaged checkpoints, runs and data sets.
+. "$(dirname "$0")/../support/shell.sh"
+cd "$work" || exit 1
+
+# flip FILE OFFSET: another value for that byte
+flip() {
+    local byte
+    byte=$(od -An -tu1 -j "$2" -N 1 "$1")
+    printf "\\x$(printf %x $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
+
+expect 0 "$iddpm" import digits data/digits --shards 2
+expect 0 "$iddpm" train "$here/jobs/configs/digits.yaml" run.dir=run num_channels=32 channel_mult=1 num_res_blocks=1 \
+    attention_resolutions= batch_size=8 total_steps=3 save_interval=1 log_interval=1
+first=run/checkpoints/step-00000001.h5
+second=run/checkpoints/step-00000002.h5
+third=run/checkpoints/step-00000003.h5
+
+expect 0 "$iddpm" verify run data/digits "$third"
+counts 5 "sound "
+prints "$second: step 2, "
+prints "data/digits: 1497 images in 2 shards"
+expect 0 "$iddpm" verify run/checkpoints
+counts 3 "sound "
+
+flip "$first" $(($(stat -c %s "$first") / 2)) # the arrays are most of the file
+truncate -s -1 "$third"
+expect 1 "$iddpm" verify run
+counts 1 "sound "
+prints "damaged  $first: damaged: the checksum of "
+prints "damaged  $third: cannot open: truncated file"
+says "verify: 2 of 3 damaged"
+says_lines 1
+
+shard=$(ls data/digits/*.h5 | head -1)
+flip "$shard" 20000 # among the pixels, which begin in the first 5,000 bytes
+expect 1 "$iddpm" verify data/digits
+prints "damaged  $shard"
+says "verify: 1 of 1 damaged"
+
+rm run/checkpoints/*
+expect 0 "$iddpm" verify run
+prints "a run without checkpoints"
+expect 1 "$iddpm" verify run/config.yaml
+prints "no HDF5 file"
+expect 2 "$iddpm" verify nowhere
+says "nowhere: there is no such file or folder"
+expect 2 "$iddpm" verify
+finish
