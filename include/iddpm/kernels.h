@@ -32,7 +32,8 @@ enum conv_pack { PACK_FORWARD, PACK_BACKWARD };
 size_t conv3x3_packed_size(int c_in, int c_out, enum conv_pack pack);
 void conv3x3_pack(int c_in, int c_out, enum conv_pack pack, const float *weight, float *packed);
 
-/* Floats of scratch that the three passes need for a shape and a number of threads (the largest of the three). */
+/* Floats of scratch that any of the three passes needs when at most `threads` OpenMP threads run it. Scratch and packed
+ * weights are fastest at MEM_ALIGN boundaries. */
 size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads);
 
 /* y = conv(x) + bias [+ residual]. residual: NULL or a tensor like y with its own pitch. */

@@ -11,7 +11,7 @@
  * registers (32, 16 and 16 of them). */
 #if defined(__AVX512F__)
 #define LANES 16
-#define TILE 12
+#define TILE 14
 #elif defined(__AVX2__)
 #define LANES 8
 #define TILE 6
@@ -20,7 +20,7 @@
 #define TILE 6
 #endif
 #define PANEL (2 * LANES) /* output channels of a tile */
-#define C_BLOCK 64        /* input channels whose weights of three taps and a panel stay in the first-level cache */
+#define C_BLOCK 128       /* input channels of one chain of sums (all taps), the chains are then added */
 #define TAPS 9
 
 typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* loads and stores anywhere */
@@ -30,18 +30,50 @@ static inline int min_int(int a, int b)
     return a < b ? a : b;
 }
 
+/* Scratch arrays are whole cache lines. */
+static inline size_t whole_lines(size_t floats)
+{
+    const size_t line = MEM_ALIGN / sizeof(float);
+    return (floats + line - 1) / line * line;
+}
+
 /* Vectors of the panel that starts at channel `first`. */
 static inline int panel_vectors(int channels, int first)
 {
     return channels - first > LANES ? 2 : 1;
 }
 
-/* Tiles have TILE, 2/3 TILE or 1/3 TILE rows: the smallest that holds `rows`, or TILE. */
-#define TILE_STEP (TILE / 3)
+/* Tiles have an even number of rows: as many as are left, at most TILE. */
 static inline int tile_rows(int rows)
 {
-    return rows > 2 * TILE_STEP ? TILE : rows > TILE_STEP ? 2 * TILE_STEP : TILE_STEP;
+    return rows >= TILE ? TILE : (rows + 1) / 2 * 2;
 }
+
+/* Defines tile_adders[vectors - 1][rows / 2 - 1], each the function `add`(tile, rows, vectors) inlined with literal
+ * numbers: only then are its sums registers. */
+#define TILE_ADDER(add, rows, vectors)                                                                                 \
+    static void add##_##rows##_##vectors(const struct tile *tile)                                                      \
+    {                                                                                                                  \
+        add(tile, rows, vectors);                                                                                      \
+    }
+#define TILE_ADDERS_6(add, vectors) TILE_ADDER(add, 2, vectors) TILE_ADDER(add, 4, vectors) TILE_ADDER(add, 6, vectors)
+#define TILE_NAMES_6(add, vectors) add##_2_##vectors, add##_4_##vectors, add##_6_##vectors
+#if TILE == 14
+#define TILE_ADDERS_OF(add, vectors)                                                                                   \
+    TILE_ADDERS_6(add, vectors)                                                                                        \
+    TILE_ADDER(add, 8, vectors)                                                                                        \
+    TILE_ADDER(add, 10, vectors) TILE_ADDER(add, 12, vectors) TILE_ADDER(add, 14, vectors)
+#define TILE_NAMES_OF(add, vectors)                                                                                    \
+    TILE_NAMES_6(add, vectors), add##_8_##vectors, add##_10_##vectors, add##_12_##vectors, add##_14_##vectors
+#else
+#define TILE_ADDERS_OF TILE_ADDERS_6
+#define TILE_NAMES_OF TILE_NAMES_6
+#endif
+#define TILE_ADDERS(add)                                                                                               \
+    TILE_ADDERS_OF(add, 1)                                                                                             \
+    TILE_ADDERS_OF(add, 2)                                                                                             \
+    static void (*const tile_adders[2][TILE / 2])(const struct tile *) = {{TILE_NAMES_OF(add, 1)},                     \
+                                                                          {TILE_NAMES_OF(add, 2)}};
 
 /* Packed weights: [panel][block of C_BLOCK inputs][tap][input][1 or 2 vectors], missing outputs are zero. */
 static inline size_t packed_offset(int c_in, int c_out, int panel, int c_first, int tap)

@@ -1,5 +1,5 @@
-/* The forward engine: for blocks of PIXELS output pixels, a panel of output channels, a block of input channels and up
- * to three taps, register tiles add "one input pixel's value times a row of weights". A tile finds each of its pixels'
+/* The forward engine: for blocks of PIXELS output pixels, a panel of output channels and a block of input channels,
+ * register tiles add "one input pixel's value times a row of weights" over all taps. A tile finds each of its pixels'
  * sources through a pointer, so borders (a line of zeros), strides and rows cost the inner loop nothing, and there is
  * no padded copy. An output is always the same sums in the same order, whatever tile or thread it falls to. */
 #include "conv3x3.h"
@@ -7,9 +7,8 @@
 #include <omp.h>
 #include <string.h>
 
-#define PIXELS 96       /* of a block: its partial sums (12 KiB with AVX-512) and sources stay near */
-#define TAP_GROUP 3     /* taps added before partial sums go to memory: short chains of float32 sums */
-#define PANEL_GROUP 128 /* output channels of a piece of work */
+#define PIXELS (56 / TILE * TILE) /* of a block: few enough that small images still make several pieces of work */
+#define PANEL_GROUP 128           /* output channels of a piece of work */
 
 /* Where a block's pixels come from and go to. Unused entries read zeros. */
 struct block {
@@ -21,7 +20,7 @@ struct block {
 /* One tile's work: sums (a row of width floats per pixel) = (first ? 0 : sums) + taps x c products. */
 struct tile {
     const float *const *source; /* of the first tap; the next is PIXELS further */
-    const float *weight[TAP_GROUP];
+    const float *weight[TAPS];
     int taps, c_first, c;
     bool first;
     float *sums;
@@ -57,19 +56,7 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
     }
 }
 
-#define TILE_ADD(thirds, vectors)                                                                                      \
-    static void tile_add_##thirds##_##vectors(const struct tile *tile)                                                 \
-    {                                                                                                                  \
-        tile_add(tile, thirds *TILE_STEP, vectors);                                                                    \
-    }
-TILE_ADD(1, 1)
-TILE_ADD(2, 1)
-TILE_ADD(3, 1)
-TILE_ADD(1, 2)
-TILE_ADD(2, 2)
-TILE_ADD(3, 2)
-static void (*const tile_adders[2][3])(const struct tile *) = {{tile_add_1_1, tile_add_2_1, tile_add_3_1},
-                                                               {tile_add_1_2, tile_add_2_2, tile_add_3_2}};
+TILE_ADDERS(tile_add)
 
 /* Fills the block that starts at grid point `first` of all images' rows x cols. zeros: c_in of them. */
 static void block_fill(const struct conv_sweep *sweep, int64_t first, const float *in, const float *zeros,
@@ -101,19 +88,14 @@ static void block_sums(const struct conv_sweep *sweep, const struct block *block
 {
     int vectors = panel_vectors(sweep->c_out, panel);
     for (int c = 0; c < sweep->c_in; c += C_BLOCK) {
-        for (int t = 0; t < sweep->taps; t += TAP_GROUP) {
-            struct tile tile = {.taps = min_int(TAP_GROUP, sweep->taps - t),
-                                .c_first = c,
-                                .c = min_int(C_BLOCK, sweep->c_in - c),
-                                .first = c == 0 && t == 0};
-            for (int k = 0; k < tile.taps; k++)
-                tile.weight[k] = packed + packed_offset(sweep->c_in, sweep->c_out, panel, c, sweep->tap[t + k].slot);
-            for (int p = 0, rows; p < block->pixels; p += rows) {
-                rows = tile_rows(block->pixels - p);
-                tile.source = &block->source[t][p];
-                tile.sums = sums + p * vectors * LANES;
-                tile_adders[vectors - 1][rows / TILE_STEP - 1](&tile);
-            }
+        struct tile tile = {.taps = sweep->taps, .c_first = c, .c = min_int(C_BLOCK, sweep->c_in - c), .first = c == 0};
+        for (int t = 0; t < sweep->taps; t++)
+            tile.weight[t] = packed + packed_offset(sweep->c_in, sweep->c_out, panel, c, sweep->tap[t].slot);
+        for (int p = 0, rows; p < block->pixels; p += rows) {
+            rows = tile_rows(block->pixels - p);
+            tile.source = &block->source[0][p];
+            tile.sums = sums + p * vectors * LANES;
+            tile_adders[vectors - 1][rows / 2 - 1](&tile);
         }
     }
 }
@@ -146,7 +128,7 @@ static void block_store(const struct conv_sweep *sweep, const struct block *bloc
 /* Per thread: a line of zeros and the sums of a block. */
 static size_t thread_scratch(int c_in)
 {
-    return ((size_t)c_in + LANES - 1) / LANES * LANES + PIXELS * PANEL;
+    return whole_lines(c_in) + whole_lines(PIXELS * PANEL);
 }
 
 size_t conv3x3_direct_scratch(int c_in, int threads)
@@ -161,9 +143,9 @@ void conv3x3_direct(const struct conv_sweep *sweep, const float *in, const float
     size_t per_thread = thread_scratch(sweep->c_in);
 #pragma omp parallel
     {
-        float *sums = scratch + per_thread * omp_get_thread_num(), *zeros = sums + PIXELS * PANEL;
+        float *zeros = scratch + per_thread * omp_get_thread_num(), *sums = zeros + whole_lines(sweep->c_in);
         memset(zeros, 0, sizeof(float) * sweep->c_in);
-#pragma omp for collapse(2)
+#pragma omp for collapse(2) schedule(dynamic)
         for (int64_t first = 0; first < points; first += PIXELS) {
             for (int group = 0; group < sweep->c_out; group += PANEL_GROUP) {
                 struct block block;

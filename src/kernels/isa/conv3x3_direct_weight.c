@@ -6,12 +6,15 @@
 
 #include <omp.h>
 #include <string.h>
-#include <string.h>
 
-#define BLOCK_PIXELS                                                                                                   \
-    256 /* of a block of rows, about: its slices of x and dy and the sums stay in the second-level cache */
-#define C_GROUP (4 * TILE)
+#define BLOCK_PIXELS 256        /* of a block of rows, about: its slices and the sums stay in the second-level cache */
+#define C_GROUP (4 * TILE)      /* input channels of a piece of work */
 #define PANEL_GROUP (2 * PANEL) /* output channels of a piece of work */
+
+static int ceil_div(int a, int b)
+{
+    return (a + b - 1) / b;
+}
 
 /* The division of a shape's output rows (of all images, h_out each) into blocks, and the slices' sizes. */
 struct plan {
@@ -36,8 +39,8 @@ struct piece {
 static struct plan plan_make(const struct conv_shape *shape)
 {
     struct plan plan = {.shape = shape};
-    plan.h_out = (shape->h + shape->stride - 1) / shape->stride;
-    plan.w_out = (shape->w + shape->stride - 1) / shape->stride;
+    plan.h_out = ceil_div(shape->h, shape->stride);
+    plan.w_out = ceil_div(shape->w, shape->stride);
     plan.block_rows = plan.w_out < BLOCK_PIXELS ? BLOCK_PIXELS / plan.w_out : 1;
     plan.x_cols = (plan.w_out - 1) * shape->stride + 3;
     plan.x_row_max = (size_t)3 * plan.block_rows;
@@ -51,6 +54,7 @@ struct tile {
     const float *x, *dy;  /* x is at the tap */
     const int *row_start; /* of each row, in rows of x */
     size_t x_row, x_step; /* floats between rows of x, and between two outputs' sources */
+    bool first;           /* the sums are to be set, not added to */
     float *sums;          /* [channel][TAPS][PANEL_GROUP], at tap and panel */
 };
 
@@ -74,23 +78,15 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) *(vf *)(tile->sums + r * TAPS * PANEL_GROUP + v * LANES) += sum[r][v];
+        for (int v = 0; v < vectors; v++) {
+            vf *total = (vf *)(tile->sums + r * TAPS * PANEL_GROUP + v * LANES);
+            if (!tile->first) sum[r][v] += *total;
+            *total = sum[r][v];
+        }
     }
 }
 
-#define TILE_ADD(thirds, vectors)                                                                                      \
-    static void tile_add_##thirds##_##vectors(const struct tile *tile)                                                 \
-    {                                                                                                                  \
-        tile_add(tile, thirds *TILE_STEP, vectors);                                                                    \
-    }
-TILE_ADD(1, 1)
-TILE_ADD(2, 1)
-TILE_ADD(3, 1)
-TILE_ADD(1, 2)
-TILE_ADD(2, 2)
-TILE_ADD(3, 2)
-static void (*const tile_adders[2][3])(const struct tile *) = {{tile_add_1_1, tile_add_2_1, tile_add_3_1},
-                                                               {tile_add_1_2, tile_add_2_2, tile_add_3_2}};
+TILE_ADDERS(tile_add)
 
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
 
@@ -155,9 +151,61 @@ static void copy_dy(const struct piece *piece, int pixels, int pitch, size_t pan
     }
 }
 
+/* The slice of pixels that the next block will copy. It is fetched while tiles compute, a share with each of them: the
+ * processor's own prefetchers do not follow short slices that lie far apart. */
+struct ahead {
+    const float *from;
+    int64_t pixels, share;
+    int pitch, channels;
+};
+
+static struct ahead ahead_make(const float *from, int64_t pixels, int pitch, int channels, int tiles)
+{
+    return (struct ahead){from, pixels, (pixels + tiles - 1) / tiles, pitch, channels};
+}
+
+static inline void ahead_fetch(struct ahead *ahead)
+{
+    const int line = MEM_ALIGN / sizeof(float);
+    for (int64_t i = 0; i < ahead->share && ahead->pixels > 0; i++, ahead->pixels--, ahead->from += ahead->pitch) {
+        for (int c = 0; c < ahead->channels; c += line) __builtin_prefetch(ahead->from + c, 0, 2);
+        __builtin_prefetch(ahead->from + ahead->channels - 1, 0, 2);
+    }
+}
+
 /* ---- pieces ------------------------------------------------------------------------------------------------------ */
 
-static void block_add(const struct plan *plan, const struct piece *piece, int rows)
+/* A block of output rows first .. first + rows - 1 of all images'. */
+struct block {
+    int64_t first;
+    int rows;
+    struct ahead x, dy;
+};
+
+/* Row of all images' input where output row `row` has its centre. */
+static int64_t input_row(const struct plan *plan, int64_t row)
+{
+    return row / plan->h_out * plan->shape->h + row % plan->h_out * plan->shape->stride;
+}
+
+static struct block block_make(const struct plan *plan, const struct piece *piece, int64_t first, const float *x,
+                               const float *dy)
+{
+    const struct conv_shape *shape = plan->shape;
+    int64_t all = (int64_t)shape->n * plan->h_out, next = first + plan->block_rows, end = next + plan->block_rows;
+    next = next < all ? next : all;
+    end = end < all ? end : all;
+    int tiles = ceil_div(piece->o, PANEL) * ceil_div(piece->c, TILE) * TAPS;
+    int64_t in = input_row(plan, next) * shape->w, in_end = input_row(plan, end) * shape->w;
+    int64_t out = next * plan->w_out, out_end = end * plan->w_out;
+    return (struct block){
+        .first = first,
+        .rows = (int)(next - first),
+        .x = ahead_make(x + in * shape->x_pitch + piece->c_first, in_end - in, shape->x_pitch, piece->c, tiles),
+        .dy = ahead_make(dy + out * shape->y_pitch + piece->o_first, out_end - out, shape->y_pitch, piece->o, tiles)};
+}
+
+static void block_add(const struct plan *plan, const struct piece *piece, struct block *block)
 {
     size_t tile_stride = plan->x_row_max * plan->x_cols * TILE;
     size_t panel_stride = (size_t)plan->block_rows * plan->w_out * PANEL;
@@ -165,16 +213,19 @@ static void block_add(const struct plan *plan, const struct piece *piece, int ro
         int vectors = panel_vectors(piece->o, panel);
         for (int c = 0, channels; c < piece->c; c += channels) {
             channels = tile_rows(piece->c - c);
-            struct tile tile = {.rows = rows,
+            struct tile tile = {.rows = block->rows,
                                 .cols = plan->w_out,
                                 .dy = piece->dy + panel / PANEL * panel_stride,
                                 .row_start = piece->row_start,
                                 .x_row = (size_t)plan->x_cols * channels,
-                                .x_step = (size_t)plan->shape->stride * channels};
+                                .x_step = (size_t)plan->shape->stride * channels,
+                                .first = block->first == 0};
             for (int tap = 0; tap < TAPS; tap++) {
+                ahead_fetch(&block->x);
+                ahead_fetch(&block->dy);
                 tile.x = piece->x + c / TILE * tile_stride + tap / 3 * tile.x_row + (size_t)(tap % 3) * channels;
                 tile.sums = piece->sums + (c * TAPS + tap) * PANEL_GROUP + panel;
-                tile_adders[vectors - 1][channels / TILE_STEP - 1](&tile);
+                tile_adders[vectors - 1][channels / 2 - 1](&tile);
             }
         }
     }
@@ -193,6 +244,7 @@ static void piece_finish(const struct piece *piece, int c_in, float *dweight)
             transpose(block);
             float *target = dweight + ((size_t)(piece->o_first + o) * c_in + piece->c_first) * TAPS + e;
             for (int i = 0; i < outputs; i++, target += (size_t)c_in * TAPS) {
+                __builtin_prefetch(target + 4 * LANES, 1); /* short rows far apart, as in struct ahead */
                 if (there == LANES)
                     *(vf *)target += block[i];
                 else
@@ -208,27 +260,25 @@ static void piece_run(const struct plan *plan, const struct piece *piece, const 
     const struct conv_shape *shape = plan->shape;
     size_t panel_stride = (size_t)plan->block_rows * plan->w_out * PANEL;
     int64_t all = (int64_t)shape->n * plan->h_out;
-    memset(piece->sums, 0, sizeof(float) * piece->c * TAPS * PANEL_GROUP);
     memset(piece->bias, 0, sizeof(float) * PANEL_GROUP);
     for (int64_t row = 0; row < all; row += plan->block_rows) {
-        int rows = all - row < plan->block_rows ? (int)(all - row) : plan->block_rows;
-        copy_x(plan, piece, row, rows, x);
-        copy_dy(piece, rows * plan->w_out, shape->y_pitch, panel_stride,
+        struct block block = block_make(plan, piece, row, x, dy);
+        copy_x(plan, piece, row, block.rows, x);
+        copy_dy(piece, block.rows * plan->w_out, shape->y_pitch, panel_stride,
                 dy + (size_t)row * plan->w_out * shape->y_pitch);
-        block_add(plan, piece, rows);
+        block_add(plan, piece, &block);
     }
     piece_finish(piece, shape->c_in, dweight);
     if (dbias && piece->c_first == 0)
         for (int o = 0; o < piece->o; o++) dbias[piece->o_first + o] += piece->bias[o];
 }
 
-/* Per thread: the arrays of a piece, in the order of struct piece. */
-static size_t thread_scratch(const struct plan *plan, struct piece *piece, float *scratch)
+/* Floats of a piece's arrays, which are laid into `scratch` when there is a piece. */
+static size_t piece_scratch(const struct plan *plan, struct piece *piece, float *scratch)
 {
-    size_t sums = (size_t)C_GROUP * TAPS * PANEL_GROUP, bias = PANEL_GROUP;
-    size_t x = plan->x_row_max * plan->x_cols * C_GROUP;
-    size_t dy = (size_t)plan->block_rows * plan->w_out * PANEL_GROUP;
-    size_t rows = ((size_t)plan->block_rows + LANES - 1) / LANES * LANES;
+    size_t sums = whole_lines((size_t)C_GROUP * TAPS * PANEL_GROUP), bias = whole_lines(PANEL_GROUP);
+    size_t x = whole_lines(plan->x_row_max * plan->x_cols * C_GROUP);
+    size_t dy = whole_lines((size_t)plan->block_rows * plan->w_out * PANEL_GROUP);
     if (piece) {
         piece->sums = scratch;
         piece->bias = piece->sums + sums;
@@ -236,25 +286,25 @@ static size_t thread_scratch(const struct plan *plan, struct piece *piece, float
         piece->dy = piece->x + x;
         piece->row_start = (int *)(piece->dy + dy);
     }
-    return sums + bias + x + dy + rows;
+    return sums + bias + x + dy + whole_lines(plan->block_rows);
 }
 
 size_t conv3x3_direct_weight_scratch(const struct conv_shape *shape, int threads)
 {
     struct plan plan = plan_make(shape);
-    return thread_scratch(&plan, NULL, NULL) * threads;
+    return piece_scratch(&plan, NULL, NULL) * threads;
 }
 
 void conv3x3_direct_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
                            float *dbias, float *scratch)
 {
     struct plan plan = plan_make(shape);
-    size_t per_thread = thread_scratch(&plan, NULL, NULL);
+    size_t per_thread = piece_scratch(&plan, NULL, NULL);
 #pragma omp parallel
     {
         struct piece piece;
-        thread_scratch(&plan, &piece, scratch + per_thread * omp_get_thread_num());
-#pragma omp for collapse(2)
+        piece_scratch(&plan, &piece, scratch + per_thread * omp_get_thread_num());
+#pragma omp for collapse(2) schedule(dynamic)
         for (int o = 0; o < shape->c_out; o += PANEL_GROUP) {
             for (int c = 0; c < shape->c_in; c += C_GROUP) {
                 piece.o_first = o;
