@@ -29,13 +29,15 @@ bool text_number(const char *text, double *out)
 
 void text_from_number(double value, char out[TEXT_NUMBER_SIZE])
 {
-    int digits = 1;
-    do snprintf(out, TEXT_NUMBER_SIZE, "%.*g", digits, value);
-    while (strtod(out, NULL) != value && digits++ < 17);
-    char *exponent = strchr(out, 'e');
-    if (!exponent || strchr(out, '.')) return;
-    memmove(exponent + 2, exponent, strlen(exponent) + 1); /* YAML 1.1 readers take 1e-05 for text, 1.0e-05 not */
-    memcpy(exponent, ".0", 2);
+    char text[TEXT_NUMBER_SIZE];
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    char *exponent = strchr(text, 'e');
+    bool pointless = exponent && !strchr(text, '.'); /* YAML 1.1 readers take 1e-05 for text, 1.0e-05 not */
+    int whole = (int)(exponent ? exponent - text : (ptrdiff_t)strlen(text));
+    snprintf(out, TEXT_NUMBER_SIZE, "%.*s%s%s", whole, text, pointless ? ".0" : "", text + whole);
 }
 
 static unsigned min3(unsigned a, unsigned b, unsigned c)

@@ -50,4 +50,14 @@ says "OMP_NUM_THREADS: found 'none'"
 expect 0 env OMP_NUM_THREADS=2,1 "$iddpm" help
 expect 1 sh -c '"$1" help >/dev/full' sh "$iddpm"
 says "standard output could not be written"
+
+# on ranks: the status is the program's, an error is printed once
+for ranks in 1 2; do
+    expect 2 mpirun -n $ranks "$iddpm" train --no-such-option
+    counts 1 "iddpm: train: unknown option --no-such-option"
+    expect 2 mpirun -n $ranks "$iddpm" train "$here/jobs/configs/digits.yaml" lr=fast
+    counts 1 "train.lr=fast on the command line: found 'fast'"
+done
+expect 2 mpirun -n 2 env IDDPM_ISA=mmx "$iddpm" train "$here/jobs/configs/digits.yaml"
+counts 1 "instruction set 'mmx' cannot run here"
 finish
