@@ -55,13 +55,56 @@ refuse "num_heads=3 on the command line: 3 heads do not divide" num_heads=3
 refuse "num_classes" class_cond=yes
 refuse "parallel.leaves=3 on the command line" leaves=3
 refuse "parallel.leaves=256 on the command line" leaves=256
-refuse "3 ranks cannot share the 16 leaves" path=x --ranks 3
+refuse "3 ranks cannot share the 16 leaves" --ranks 3
 refuse "timestep_respacing=ddim4001 on the command line" timestep_respacing=ddim4001
 refuse "total_steps=9 on the command line: 9 is past train.lr_anneal_steps" total_steps=9 lr_anneal_steps=5
 refuse "num_chanels: unknown key; nearest is model.num_channels" num_chanels=64
 refuse "found 'many'; allowed is a whole number" batch_size=many
 refuse "info: --ranks: found '0'" --ranks 0
 refuse "info: unknown option --rank; nearest is --ranks" --rank=2
+
+# with data: the same checks as the job, and what they need
+expect 0 "$iddpm" import digits data/digits --shards 4
+expect 0 "$iddpm" info data/digits
+prints "images           1497 of 8x8, channels 1"
+prints "classes          10: 0 1 2"
+prints "shards           4"
+expect 0 "$iddpm" info "$configs/digits.yaml" --ranks 4
+prints "4, each 2 leaves, 16 images"
+prints "a job on 4 ranks may start"
+expect 2 "$iddpm" info "$configs/digits.yaml" --ranks 3
+says "digits.yaml:19: train.batch_size: 3 ranks cannot share the 8 leaves"
+expect 2 "$iddpm" info "$configs/digits.yaml" image_size=16 --ranks 1
+says "model.image_size=16 on the command line: is 16, but the images of data/digits are 8x8"
+expect 2 "$iddpm" info "$configs/digits.yaml" in_channels=3
+says "model.in_channels=3 on the command line: is 3, but the images of data/digits have 1"
+expect 2 "$iddpm" info "$configs/digits.yaml" class_cond=1 num_classes=9
+says "9 are fewer than the 10 classes of the data set"
+expect 2 "$iddpm" info "$configs/digits.yaml" batch_size=2048 leaves=2048 --ranks 1
+says "too few for 2048 leaves"
+expect 0 "$iddpm" info "$configs/digits.yaml" class_cond=1
+prints "2 out, classes 10"
+expect 0 "$iddpm" info "$configs/digits.yaml" timestep_respacing=ddim20
+expect 2 "$iddpm" info "$configs/digits.yaml" resume_checkpoint=none.h5 --ranks 1
+says "train.resume_checkpoint=none.h5 on the command line: none.h5"
+expect 2 "$iddpm" info "$configs/digits.yaml" dir= --ranks 1
+says "run.dir= on the command line: not set"
+mv data/digits/shard-0001.h5 .
+expect 1 "$iddpm" info "$configs/digits.yaml" --ranks 1
+says "shard-0001.h5: cannot open"
+mv shard-0001.h5 data/digits
+
+# a run and its checkpoint
+expect 0 "$iddpm" train "$configs/digits.yaml" total_steps=1 ema_rate=0.9,0.999 dir=run
+expect 0 "$iddpm" info run
+prints "checkpoints      1, newest run/checkpoints/step-00000001.h5"
+prints "parameters       755298 in 128 tensors"
+expect 0 "$iddpm" info run/checkpoints/step-00000001.h5
+prints "step             1"
+prints "weights          ema/0.9"
+prints "weights          ema/0.999"
+prints "weights          params, 755298 elements"
+prints "parameters       755298 in 128 tensors"
 
 expect 2 "$iddpm" info
 says "usage: iddpm info CONFIG|RUN|CHECKPOINT|DATA"
