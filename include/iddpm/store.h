@@ -10,7 +10,7 @@
 
 enum store_type { STORE_F32, STORE_F64, STORE_I64, STORE_I32, STORE_U8 };
 
-#define STORE_DIMS 4
+#define STORE_DIMS 5 /* [draws][images][height][width][channels] */
 struct store_array {
     const char *path; /* inside the file, "params/out.2.bias"; groups are made */
     enum store_type type;

@@ -68,8 +68,8 @@ static enum iddpm_status describe(const struct zip *zip, const struct npz_array 
                                   struct npz_images *images)
 {
     uint64_t c = array->ndim == 3 ? 1 : array->dims[3];
-    if (array->type != STORE_U8 || array->ndim < 3 || (c != 1 && c != 3) || !array->dims[0] || !array->dims[1] ||
-        !array->dims[2] || array->dims[1] > INT16_MAX || array->dims[2] > INT16_MAX)
+    if (array->type != STORE_U8 || array->ndim < 3 || array->ndim > 4 || (c != 1 && c != 3) || !array->dims[0] ||
+        !array->dims[1] || !array->dims[2] || array->dims[1] > INT16_MAX || array->dims[2] > INT16_MAX)
         return iddpm_error(IDDPM_FAILED, "%s: arr_0 must be uint8 images [n][h][w][3], [n][h][w][1] or [n][h][w]",
                            zip->path);
     images->count = array->dims[0];

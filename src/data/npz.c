@@ -67,7 +67,7 @@ static enum iddpm_status parse_header(const struct zip_stream *stream, const cha
                            "%s: member %s: type %.16s is not read; uint8, int32, int64, float32 and float64 are",
                            stream->zip->path, stream->member->name, type);
     array->type = types[t].type;
-    if (!parse_shape(shape, array)) return bad_header(stream, "its shape is damaged or has more than 4 dimensions");
+    if (!parse_shape(shape, array)) return bad_header(stream, "its shape is damaged or has too many dimensions");
     if (strncmp(order, "False", 5) != 0 && array->ndim > 1)
         return bad_header(stream, "it is in Fortran order; save numpy.ascontiguousarray of it");
     return IDDPM_OK;
@@ -162,7 +162,7 @@ void npz_free(int n, struct npz_array *arrays)
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
-#define HEADER_WRITTEN 256 /* enough for four dimensions of 20 digits */
+#define HEADER_WRITTEN 256 /* enough for five dimensions of 20 digits */
 
 /* Magic, version 1.0, length, dictionary; padded with blanks to a multiple of 64 bytes, a line feed last. */
 static size_t make_header(const struct npz_array *array, char out[HEADER_WRITTEN])
