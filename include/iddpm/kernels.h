@@ -14,6 +14,7 @@ enum iddpm_status kernels_select(const char *isa);
 const char *kernels_isa(void);
 /* OpenMP threads of all kernels from now on; scratch must be sized for as many. At least 1. */
 void kernels_set_threads(int threads);
+int kernels_threads(void);
 /* Denormals to zero on the calling thread and on all OpenMP threads. */
 void kernels_flush_denormals(void);
 

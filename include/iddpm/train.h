@@ -19,6 +19,10 @@ struct train_plan {
 enum iddpm_status train_plan(const struct config *config, const struct dataset *data, int rank, int size,
                              struct train_plan *out);
 
+/* Puts what was found (classes, levels, leaves, steps) into the configuration, so that a checkpoint can be used alone.
+ */
+enum iddpm_status train_resolve(struct config *config, const struct train_plan *plan);
+
 struct train_memory {
     size_t parameters, gradients, moments, emas, packed, arena, images; /* bytes per rank */
 };
@@ -31,6 +35,10 @@ struct train_memory train_memory(const struct config *config, const struct train
  * the start, until total_steps. config->run.dir is made when missing; a run in it whose configuration differs in more
  * than intervals, total_steps and store is refused. Returns IDDPM_STOPPED after a signal, with a checkpoint written. */
 enum iddpm_status train_run(const struct parallel *parallel, struct config *config);
+
+/* IDDPM_USAGE when run.dir holds a run (*exists) whose configuration, resolved as this one must be (train_resolve),
+ * differs in more than intervals, total_steps, store and what changes no result. Not collective. */
+enum iddpm_status run_check(const struct config *config, bool *exists);
 
 /* Paths of a run folder: RUN/checkpoints; the newest checkpoint that opens and whose checksums agree, naming damaged
  * ones in warnings. *step -1 and path "" when there is none. Not collective. */

@@ -42,8 +42,8 @@ enum iddpm_status cmd_train(struct cli *cli);
 enum iddpm_status cmd_verify(struct cli *cli);
 
 /* Collective in a command on ranks. What must stand before a kernel runs: the instruction set, the same on all ranks;
- * threads, from parallel.threads, else OMP_NUM_THREADS, else 1, written back to parallel.threads; denormals to zero. */
-enum iddpm_status cli_start(const struct cli *cli, struct config *config);
+ * threads, from parallel.threads of a configuration (or NULL), else OMP_NUM_THREADS, else 1; denormals to zero. */
+enum iddpm_status cli_start(const struct cli *cli, const struct config *config);
 
 /* Versions of the program and of what it stands on, to standard output. */
 enum iddpm_status cli_print_version(const struct cli *cli);

@@ -5,29 +5,30 @@
 #include <limits.h>
 #include <stdlib.h>
 
-enum { CONFIG_LIMIT = 1 << 20 };
-
-/* Collective. One rank reads the file; all take their configuration from the same text. */
+/* One rank reads the file, or the one of the run in a folder. */
 static enum iddpm_status read_config(const struct cli *cli, struct config **out)
 {
-    char path[PATH_SIZE], *text = NULL;
+    char path[PATH_SIZE];
     const char *target = cli->argv[0];
-    int run = path_is_folder(target);
-    TRY(parallel_broadcast(&cli->parallel, &run, sizeof run));
-    if (run)
-        TRY(path_join(path, target, "config.yaml"));
-    else
-        snprintf(path, sizeof path, "%s", target);
-    enum iddpm_status status = IDDPM_OK;
-    if (cli->parallel.rank == 0 && run && !path_exists(path))
-        status = iddpm_error(IDDPM_USAGE, "%s: no run is in this folder (no config.yaml)", target);
-    else if (cli->parallel.rank == 0)
-        status = path_read_text(path, CONFIG_LIMIT, &text);
+    bool run = path_is_folder(target);
+    if (run) TRY(path_join(path, target, "config.yaml"));
+    if (run && !path_exists(path))
+        return iddpm_error(IDDPM_USAGE, "%s: no run is in this folder (no config.yaml)", target);
+    TRY(config_load(out, run ? path : target, cli->argc - 1, (const char *const *)cli->argv + 1));
+    return run ? config_set(*out, "run.dir", target) : IDDPM_OK; /* it may have been moved */
+}
+
+/* Collective. All ranks have the configuration that rank 0 has read. */
+static enum iddpm_status share_config(const struct cli *cli, struct config **out)
+{
+    char *text = NULL;
+    bool reader = cli->parallel.rank == 0;
+    enum iddpm_status status = reader ? read_config(cli, out) : IDDPM_OK;
+    if (status == IDDPM_OK && reader) status = config_text(*out, &text);
     TRY(parallel_agree(&cli->parallel, status));
-    TRY(parallel_broadcast_text(&cli->parallel, &text));
-    status = config_parse(out, path, text, cli->argc - 1, (const char *const *)cli->argv + 1);
+    status = parallel_broadcast_text(&cli->parallel, &text);
+    if (status == IDDPM_OK && !reader) status = config_parse(out, cli->argv[0], text, 0, NULL);
     free(text);
-    if (status == IDDPM_OK && run) status = config_set(*out, "run.dir", target); /* it may have been moved */
     return parallel_agree(&cli->parallel, status);
 }
 
@@ -46,7 +47,7 @@ enum iddpm_status cmd_train(struct cli *cli)
     struct config *config = NULL;
     TRY(options_parse(cli, &usage, &done));
     if (done) return IDDPM_OK;
-    enum iddpm_status status = read_config(cli, &config);
+    enum iddpm_status status = share_config(cli, &config);
     if (status == IDDPM_OK) status = cli_start(cli, config);
     if (status == IDDPM_OK) {
         stop_install();

@@ -1,5 +1,7 @@
 #include "inference.h"
 
+#include "iddpm/kernels.h"
+
 #include <string.h>
 
 void inference_options(struct inference *inference, struct option rows[INFERENCE_OPTIONS])
@@ -20,27 +22,15 @@ void inference_options(struct inference *inference, struct option rows[INFERENCE
     memcpy(rows, table, sizeof table);
 }
 
-/* The environment decides about threads: what the training run had is of another job. */
-static enum iddpm_status start_kernels(const struct cli *cli, int *threads)
-{
-    struct config *config;
-    TRY(parallel_agree(&cli->parallel, config_load(&config, NULL, 0, NULL)));
-    enum iddpm_status status = cli_start(cli, config);
-    *threads = (int)config->parallel.threads;
-    config_destroy(config);
-    return status;
-}
-
 enum iddpm_status inference_start(struct cli *cli, const char *path, struct inference *inference)
 {
-    int threads;
     stop_install();
-    TRY(start_kernels(cli, &threads));
+    TRY(cli_start(cli, NULL)); /* the environment decides about threads: what the training run had is of another job */
     const struct model_options options = {.weights = inference->weights,
                                           .respacing = inference->respacing,
                                           .step = inference->step,
                                           .batch = (int)inference->batch,
-                                          .threads = threads};
+                                          .threads = kernels_threads()};
     TRY(model_load(&inference->model, &cli->parallel, path, &options));
     if (inference->seed < 0) inference->seed = inference->model->config->run.seed;
     if (!inference->noise_path) return IDDPM_OK;

@@ -20,10 +20,9 @@ struct job {
 /* ---- the network ------------------------------------------------------------------------------------------------- */
 
 /* The network in training, without memory. */
-static enum iddpm_status count_network(const struct job *job, const struct unet_options *options, int batch,
-                                       struct net **out)
+static enum iddpm_status count_network(const struct unet_options *options, int batch, struct net **out)
 {
-    TRY(net_create(out, batch, NET_TRAINING, (int)job->config->parallel.threads));
+    TRY(net_create(out, batch, NET_TRAINING, kernels_threads()));
     unet_build(*out, options);
     return net_finish(*out, false);
 }
@@ -34,7 +33,7 @@ static enum iddpm_status print_network(const struct job *job)
     struct net *net = NULL;
     TRY(model_spec_from_config(job->config, job->data ? job->data->classes : -1, NULL, &spec));
     const struct unet_options *unet = &spec.unet;
-    enum iddpm_status status = count_network(job, unet, 1, &net);
+    enum iddpm_status status = count_network(unet, 1, &net);
     if (status == IDDPM_OK) {
         info_row("network", "image %dx%d, channels %d in, %d out, classes %d", unet->image_size, unet->image_size,
                  unet->in_channels, unet->out_channels, unet->num_classes);
@@ -109,6 +108,10 @@ static enum iddpm_status check_paths(const struct job *job)
     const char *resume = job->config->train.resume_checkpoint;
     struct checkpoint *checkpoint;
     if (!*job->config->run.dir) TRY(missing(job, "run.dir", "not set: give the run a folder"));
+    bool exists = false;
+    if (job->strict) TRY(train_resolve(job->config, &job->plan));
+    if (job->strict) TRY(run_check(job->config, &exists));
+    if (exists) info_row("run", "%s holds this run already: it would be continued", job->config->run.dir);
     if (!*resume) return IDDPM_OK;
     if (checkpoint_open(&checkpoint, resume) != IDDPM_OK)
         return missing(job, "train.resume_checkpoint", iddpm_error_text());
@@ -121,7 +124,7 @@ static enum iddpm_status check_paths(const struct job *job)
 static enum iddpm_status print_memory(const struct job *job)
 {
     struct net *net = NULL;
-    enum iddpm_status status = count_network(job, &job->plan.spec.unet, job->plan.microbatch, &net);
+    enum iddpm_status status = count_network(&job->plan.spec.unet, job->plan.microbatch, &net);
     struct train_memory m = {0};
     if (status == IDDPM_OK) m = train_memory(job->config, &job->plan, net);
     net_destroy(net);
@@ -141,8 +144,8 @@ static void print_step(const struct job *job)
     const struct leaves *leaves = &job->plan.leaves;
     info_row("step", "%" PRId64 " images in %d leaves of %d, at most %d at once", job->config->train.batch_size,
              leaves->total, leaves->images, job->plan.microbatch);
-    info_row("ranks", "%d, each %d leaves, %d images, %" PRId64 " threads, kernels %s", job->ranks, leaves->count,
-             leaves->count * leaves->images, job->config->parallel.threads, kernels_isa());
+    info_row("ranks", "%d, each %d leaves, %d images, %d threads, kernels %s", job->ranks, leaves->count,
+             leaves->count * leaves->images, kernels_threads(), kernels_isa());
     if (job->data)
         info_row("steps", "%" PRId64 ", %.4g passes over the data", job->plan.total_steps,
                  (double)job->plan.total_steps * (double)job->config->train.batch_size / (double)job->data->images);

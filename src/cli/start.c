@@ -28,17 +28,13 @@ static enum iddpm_status agree_isa(const struct parallel *parallel, const char *
     return status;
 }
 
-enum iddpm_status cli_start(const struct cli *cli, struct config *config)
+enum iddpm_status cli_start(const struct cli *cli, const struct config *config)
 {
-    char text[32];
-    int threads = config->parallel.threads > 0 ? (int)config->parallel.threads : cli->threads;
-    snprintf(text, sizeof text, "%d", threads);
-    enum iddpm_status status = config_set(config, "parallel.threads", text);
-    if (status == IDDPM_OK) status = kernels_select(cli->isa);
+    enum iddpm_status status = kernels_select(cli->isa);
     bool ranks = cli->parallel.comm != MPI_COMM_NULL;
     if (ranks) status = parallel_agree(&cli->parallel, status);
     if (status == IDDPM_OK && ranks) status = agree_isa(&cli->parallel, kernels_isa());
-    kernels_set_threads(threads);
+    kernels_set_threads(config && config->parallel.threads > 0 ? (int)config->parallel.threads : cli->threads);
     kernels_flush_denormals();
     return status;
 }

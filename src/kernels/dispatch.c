@@ -67,6 +67,11 @@ void kernels_set_threads(int threads)
     omp_set_num_threads(threads > 0 ? threads : 1);
 }
 
+int kernels_threads(void)
+{
+    return omp_get_max_threads();
+}
+
 void kernels_flush_denormals(void)
 {
 #pragma omp parallel

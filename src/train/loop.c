@@ -17,23 +17,6 @@ struct loop {
     int failed_saves;   /* in a row */
 };
 
-/* What a run has once it stands must be in its configuration, so that a checkpoint can be used alone. */
-static enum iddpm_status resolve(struct config *config, const struct train_plan *plan)
-{
-    char text[256] = "";
-    int used = 0;
-    for (int i = 0; i < plan->spec.unet.n_mult; i++)
-        used +=
-            snprintf(text + used, sizeof text - (size_t)used, "%s%d", i ? "," : "", plan->spec.unet.channel_mult[i]);
-    TRY(config_set(config, "model.channel_mult", text));
-    snprintf(text, sizeof text, "%d", plan->spec.unet.num_classes);
-    TRY(config_set(config, "model.num_classes", text));
-    snprintf(text, sizeof text, "%d", plan->leaves.total);
-    TRY(config_set(config, "parallel.leaves", text));
-    snprintf(text, sizeof text, "%lld", (long long)plan->total_steps);
-    return config_set(config, "train.total_steps", text);
-}
-
 /* Collective. Rank 0 clears old checkpoints away when the new one stands. */
 static enum iddpm_status save(struct loop *loop)
 {
@@ -119,7 +102,7 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     struct trainer *t = &loop->trainer;
     char from[PATH_SIZE];
     TRY(parallel_agree(t->parallel, trainer_create(t)));
-    TRY(resolve(config, &t->plan));
+    TRY(train_resolve(config, &t->plan));
     TRY(run_open(t->parallel, config, from));
     TRY(parallel_agree(t->parallel, config_text(config, &loop->config_text)));
     TRY(path_join(loop->checkpoints, config->run.dir, "checkpoints"));

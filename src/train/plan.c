@@ -50,6 +50,22 @@ enum iddpm_status train_plan(const struct config *config, const struct dataset *
     return IDDPM_OK;
 }
 
+enum iddpm_status train_resolve(struct config *config, const struct train_plan *plan)
+{
+    char text[256] = "";
+    int used = 0;
+    for (int i = 0; i < plan->spec.unet.n_mult; i++)
+        used +=
+            snprintf(text + used, sizeof text - (size_t)used, "%s%d", i ? "," : "", plan->spec.unet.channel_mult[i]);
+    TRY(config_set(config, "model.channel_mult", text));
+    snprintf(text, sizeof text, "%d", plan->spec.unet.num_classes);
+    TRY(config_set(config, "model.num_classes", text));
+    snprintf(text, sizeof text, "%d", plan->leaves.total);
+    TRY(config_set(config, "parallel.leaves", text));
+    snprintf(text, sizeof text, "%lld", (long long)plan->total_steps);
+    return config_set(config, "train.total_steps", text);
+}
+
 struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct net *net)
 {
     size_t flat = net_flat_size(net) * sizeof(float);

@@ -38,10 +38,14 @@ static const char *const free_keys[] = {
     "train.total_steps", "train.log_interval", "train.save_interval", "store.", "run.dir",
     "parallel.threads",  "data.cache",         "data.eval_path",      NULL};
 
-static enum iddpm_status same_configuration(const struct config *config, const char *path)
+enum iddpm_status run_check(const struct config *config, bool *exists)
 {
+    char path[PATH_SIZE];
     struct config *there;
     char *difference = NULL;
+    TRY(path_join(path, config->run.dir, "config.yaml"));
+    *exists = path_exists(path);
+    if (!*exists) return IDDPM_OK;
     TRY(config_load(&there, path, 0, NULL));
     enum iddpm_status status = config_difference(config, there, free_keys, &difference);
     config_destroy(there);
@@ -59,11 +63,9 @@ static enum iddpm_status find_start(const struct config *config, char *from)
 {
     char path[PATH_SIZE];
     int64_t step = -1;
-    TRY(path_join(path, config->run.dir, "config.yaml"));
-    if (path_exists(path)) {
-        TRY(same_configuration(config, path));
-        TRY(run_newest_checkpoint(config->run.dir, from, &step));
-    }
+    bool exists;
+    TRY(run_check(config, &exists));
+    if (exists) TRY(run_newest_checkpoint(config->run.dir, from, &step));
     if (step < 0 && *config->train.resume_checkpoint) {
         if (strlen(config->train.resume_checkpoint) >= PATH_SIZE)
             return config_error(config, "train.resume_checkpoint", "the path is too long");

@@ -40,7 +40,7 @@ enum iddpm_status trainer_create(struct trainer *t)
     TRY(dataset_open(&t->data, config->data.path));
     TRY(train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan));
     TRY(diffusion_create(&t->diffusion, &t->plan.spec.diffusion));
-    TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, (int)config->parallel.threads));
+    TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, kernels_threads()));
     TRY(state_create(&t->state, config, t->net, t->diffusion->num_timesteps));
     TRY(create_readers(t));
     return create_buffers(t);
