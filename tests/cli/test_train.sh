@@ -95,7 +95,7 @@ expect 2 ranks 1 train tiny.yaml run.dir=runs/no total_steps=0
 says "train.total_steps"
 expect 1 ranks 2 train tiny.yaml run.dir=runs/no data.path=nowhere
 counts 1 "nowhere"
-expect 1 ranks 2 train missing.yaml
+expect 2 ranks 2 train missing.yaml
 counts 1 "missing.yaml"
 expect 2 ranks 1 train data
 says "no run is in this folder"
