@@ -9,14 +9,15 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#define NOTES_MAX 10 /* that are printed */
+
 struct folder {
     int size;
     bool strict;
     char **paths;
     int64_t *labels;
     size_t count, capacity, skipped;
-    size_t ignored; /* files with another ending, */
-    char *example;  /* and the first of them */
+    size_t notes; /* of files left out by their names, and of hidden ones */
 };
 
 static void folder_close(void *state)
@@ -25,7 +26,6 @@ static void folder_close(void *state)
     for (size_t i = 0; i < folder->count; i++) free(folder->paths[i]);
     free(folder->paths);
     free(folder->labels);
-    free(folder->example);
     free(folder);
 }
 
@@ -69,9 +69,11 @@ struct ancestor {
 
 static enum iddpm_status list(struct folder *folder, const char *path, const struct ancestor *up);
 
+/* By the authors' endings; but "._x.png" is never a picture: macOS keeps attributes of x.png in it. */
 static bool is_picture_name(const char *name)
 {
     static const char *const endings[] = {"jpg", "jpeg", "png", "gif"};
+    if (strncmp(name, "._", 2) == 0) return false;
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
         if (strcasecmp(ending(name), endings[i]) == 0) return true;
     return false;
@@ -86,6 +88,11 @@ static enum iddpm_status unlistable(struct folder *folder, const char *path, con
     return IDDPM_OK;
 }
 
+static void note(struct folder *folder, const char *path, const char *what)
+{
+    if (folder->notes++ < NOTES_MAX) log_info("%s: %s", path, what);
+}
+
 static enum iddpm_status add_file(struct folder *folder, const char *path)
 {
     TRY(mem_grow(&folder->paths, &folder->capacity, folder->count + 1, sizeof *folder->paths, "the list of pictures"));
@@ -98,18 +105,18 @@ static enum iddpm_status add_file(struct folder *folder, const char *path)
 static enum iddpm_status add_entry(struct folder *folder, const char *path, const struct ancestor *up)
 {
     struct stat info;
-    bool known = stat(path, &info) == 0;
-    if (known && S_ISDIR(info.st_mode)) {
-        struct ancestor here = {up, info.st_dev, info.st_ino};
-        for (; up; up = up->up)
-            if (up->device == here.device && up->inode == here.inode)
-                return unlistable(folder, path, "a link to a folder that holds it");
-        return list(folder, path, &here);
+    bool is_folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    if (!is_folder && !is_picture_name(base_name(path))) {
+        note(folder, path, "left out: its name has no ending of a picture (jpg, jpeg, png)");
+        return IDDPM_OK;
     }
-    if (is_picture_name(base_name(path))) return add_file(folder, path);
-    folder->ignored++;
-    if (!folder->example) folder->example = mem_strdup(path);
-    return IDDPM_OK;
+    if (*base_name(path) == '.') note(folder, path, "hidden, but taken as by the authors' loader");
+    if (!is_folder) return add_file(folder, path);
+    struct ancestor here = {up, info.st_dev, info.st_ino};
+    for (; up; up = up->up)
+        if (up->device == here.device && up->inode == here.inode)
+            return unlistable(folder, path, "a link to a folder that holds it");
+    return list(folder, path, &here);
 }
 
 static int not_dots(const struct dirent *entry)
@@ -208,9 +215,8 @@ enum iddpm_status import_folder_open(const struct import_options *options, struc
         return iddpm_error(IDDPM_FAILED, "%s: not a folder that can be opened", options->source);
     struct ancestor root = {NULL, info.st_dev, info.st_ino};
     TRY(list(folder, options->source, &root));
-    if (folder->ignored)
-        log_info("%s: %zu without an ending of a picture (jpg, jpeg, png) left out, such as %s", options->source,
-                 folder->ignored, folder->example ? folder->example : "");
+    if (folder->notes > NOTES_MAX)
+        log_info("%s: %zu more files left out by their names, or hidden", options->source, folder->notes - NOTES_MAX);
     if (!folder->count) return iddpm_error(IDDPM_FAILED, "%s: holds no pictures (jpg, jpeg, png)", options->source);
     TRY(collect_names(folder, dataset));
     sort_names(dataset);

@@ -7,7 +7,7 @@
 /* Pillow's limit against decompression bombs (twice its MAX_IMAGE_PIXELS). */
 #define PICTURE_PIXELS_MAX 178956970
 
-enum picture_limits { PICTURE_REASON = 256 };
+#define PICTURE_REASON 256 /* bytes of a reason */
 
 /* Refuses less than one and more than PICTURE_PIXELS_MAX pixels. */
 enum iddpm_status picture_check_size(int64_t width, int64_t height);

@@ -262,7 +262,7 @@ static void put_member(struct record *record, const struct zip_member *member, i
 
 static enum iddpm_status emit(FILE *stream, const void *data, size_t n)
 {
-    if (fwrite(data, 1, n, stream) == n) return IDDPM_OK;
+    if (n == 0 || fwrite(data, 1, n, stream) == n) return IDDPM_OK;
     return iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
 }
 

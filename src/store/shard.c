@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define CHUNK_BYTES (256 * 1024)
+#define CHUNK_BYTES (64 * 1024)
 #define CHUNK_LABELS 1024
 #define CRC_ATTRIBUTE "crc32"
 
@@ -43,7 +43,9 @@ static hid_t make_dataset(hid_t file, const char *name, hid_t type, const struct
     chunk[0] = column->chunk_rows;
     HID space = H5Screate_simple(column->ndim, column->dims, most);
     HID plan = H5Pcreate(H5P_DATASET_CREATE);
-    if (H5Pset_chunk(plan, column->ndim, chunk) < 0 || H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER) < 0) return -1;
+    if (H5Pset_chunk(plan, column->ndim, chunk) < 0 || H5Pset_fill_time(plan, H5D_FILL_TIME_NEVER) < 0 ||
+        H5Pset_obj_track_times(plan, false) < 0)
+        return -1;
     return H5Dcreate2(file, name, type, space, H5P_DEFAULT, plan, H5P_DEFAULT);
 }
 
@@ -110,7 +112,9 @@ static enum iddpm_status writer_open(struct shard_writer *shard, const char *pat
     shard->path = mem_strdup(path);
     if (!shard->path) return iddpm_error(IDDPM_FAILED, "%s: no memory", path);
     HID access = hdf5_access();
-    shard->file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
+    HID create = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_obj_track_times(create, false); /* equal imports make equal files */
+    shard->file = H5Fcreate(path, H5F_ACC_EXCL, create, access);
     return shard->file < 0 ? hdf5_error(path, "make this file") : IDDPM_OK;
 }
 
