@@ -1,5 +1,5 @@
-/* Import: the images of a source, dealt in a seeded order into shards; the index last. Holds one image per shard chunk
- * in memory, never the set. */
+/* Import: the images of a source, dealt in a seeded order into shards; the index last. Holds one image and a chunk per
+ * shard in memory, never the set. */
 #include "import.h"
 #include "sha256.h"
 

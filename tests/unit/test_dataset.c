@@ -136,7 +136,7 @@ static void check_cover(int images, int shards, int leaves, uint64_t cache)
 
 static void leaves_cover_the_data_once_an_epoch(void **state)
 {
-    static const int cases[][3] = {{300, 16, 1},     {300, 16, 4}, {299, 16, 16}, {300, 5, 4}, {300, 3, 8},
+    static const int cases[][3] = {{300, 16, 1}, {300, 16, 4}, {299, 16, 16}, {300, 5, 4}, {300, 3, 8},
                                    {300, 1, 16}, {37, 7, 2},   {17, 16, 16},  {16, 1, 16}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
