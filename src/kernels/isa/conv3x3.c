@@ -1,11 +1,6 @@
 /* The public 3x3 convolutions: packed weights, and each pass described to the engine that does it. */
 #include "conv3x3.h"
 
-static int out_size(int in, int stride)
-{
-    return (in + stride - 1) / stride;
-}
-
 /* ---- packed weights ---------------------------------------------------------------------------------------------- */
 
 size_t conv3x3_packed_size(int c_in, int c_out, enum conv_pack pack)
@@ -73,7 +68,7 @@ size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)
 void conv3x3_forward(const struct conv_shape *shape, const float *x, const float *packed, const float *bias,
                      const float *residual, int residual_pitch, float *y, float *scratch)
 {
-    int h_out = out_size(shape->h, shape->stride), w_out = out_size(shape->w, shape->stride);
+    int h_out = ceil_div(shape->h, shape->stride), w_out = ceil_div(shape->w, shape->stride);
     struct conv_sweep sweep = {.n = shape->n,
                                .rows = h_out,
                                .cols = w_out,
@@ -116,8 +111,8 @@ void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, con
         struct conv_sweep sweep = {.n = shape->n,
                                    .rows = (shape->h - y0 + stride - 1) / stride,
                                    .cols = (shape->w - x0 + stride - 1) / stride,
-                                   .in_h = out_size(shape->h, stride),
-                                   .in_w = out_size(shape->w, stride),
+                                   .in_h = ceil_div(shape->h, stride),
+                                   .in_w = ceil_div(shape->w, stride),
                                    .in_pitch = shape->y_pitch,
                                    .in_step = 1,
                                    .c_in = shape->c_out,

@@ -30,6 +30,11 @@ static inline int min_int(int a, int b)
     return a < b ? a : b;
 }
 
+static inline int ceil_div(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
 /* Scratch arrays are whole cache lines. */
 static inline size_t whole_lines(size_t floats)
 {
@@ -80,6 +85,28 @@ static inline size_t packed_offset(int c_in, int c_out, int panel, int c_first, 
 {
     int width = panel_vectors(c_out, panel) * LANES;
     return (size_t)TAPS * c_in * panel + (size_t)width * (TAPS * c_first + tap * min_int(C_BLOCK, c_in - c_first));
+}
+
+/* Channels of a run of pixels that are needed soon. They are fetched into the second-level cache while tiles compute, a
+ * share with each of them: the processor's own prefetchers do not follow short runs that lie far apart. */
+struct ahead {
+    const float *from;
+    int64_t pixels, share;
+    int pitch, channels;
+};
+
+static inline struct ahead ahead_make(const float *from, int64_t pixels, int pitch, int channels, int tiles)
+{
+    return (struct ahead){from, pixels, (pixels + tiles - 1) / tiles, pitch, channels};
+}
+
+static inline void ahead_fetch(struct ahead *ahead)
+{
+    const int line = MEM_ALIGN / sizeof(float);
+    for (int64_t i = 0; i < ahead->share && ahead->pixels > 0; i++, ahead->pixels--, ahead->from += ahead->pitch) {
+        for (int c = 0; c < ahead->channels; c += line) __builtin_prefetch(ahead->from + c, 0, 2);
+        __builtin_prefetch(ahead->from + ahead->channels - 1, 0, 2);
+    }
 }
 
 /* Transposes a block of LANES vectors: log2(LANES) rounds of interleaving vector i with vector i + LANES / 2. */

@@ -8,13 +8,23 @@
 #include <string.h>
 
 #define PIXELS (56 / TILE * TILE) /* of a block: few enough that small images still make several pieces of work */
+#define WEIGHTS_AHEAD 4096        /* floats between the weights in use and those being fetched */
 #define PANEL_GROUP 128           /* output channels of a piece of work */
+
+/* The arguments of a call. */
+struct call {
+    const struct conv_sweep *sweep;
+    const float *in, *packed, *bias, *residual;
+    int residual_pitch;
+    float *out;
+};
 
 /* Where a block's pixels come from and go to. Unused entries read zeros. */
 struct block {
     int pixels;
     const float *source[TAPS][PIXELS];
     size_t target[PIXELS]; /* output pixel */
+    int64_t end;           /* of all images' source pixels that it reads */
 };
 
 /* One tile's work: sums (a row of width floats per pixel) = (first ? 0 : sums) + taps x c products. */
@@ -37,6 +47,8 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) x[r] = tile->source[t * PIXELS + r] + tile->c_first;
         for (ptrdiff_t c = 0; c < tile->c; c++, w += vectors * LANES) {
+            __builtin_prefetch(w + WEIGHTS_AHEAD);
+            if (vectors == 2) __builtin_prefetch(w + WEIGHTS_AHEAD + LANES);
             vf w0 = *(const vf *)w, w1 = vectors == 2 ? *(const vf *)(w + LANES) : w0;
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
@@ -59,11 +71,12 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
 TILE_ADDERS(tile_add)
 
 /* Fills the block that starts at grid point `first` of all images' rows x cols. zeros: c_in of them. */
-static void block_fill(const struct conv_sweep *sweep, int64_t first, const float *in, const float *zeros,
-                       struct block *block)
+static void block_fill(const struct call *call, int64_t first, const float *zeros, struct block *block)
 {
+    const struct conv_sweep *sweep = call->sweep;
     int64_t points = (int64_t)sweep->rows * sweep->cols, left = sweep->n * points - first;
     block->pixels = left < PIXELS ? (int)left : PIXELS;
+    block->end = 0;
     int image = (int)(first / points), i = (int)(first % points / sweep->cols), j = (int)(first % sweep->cols);
     for (int p = 0; p < PIXELS; p++) {
         bool used = p < block->pixels;
@@ -72,8 +85,9 @@ static void block_fill(const struct conv_sweep *sweep, int64_t first, const floa
         for (int t = 0; t < sweep->taps; t++) {
             int y = i * sweep->in_step + sweep->tap[t].y, x = j * sweep->in_step + sweep->tap[t].x;
             bool inside = used && y >= 0 && y < sweep->in_h && x >= 0 && x < sweep->in_w;
-            block->source[t][p] =
-                inside ? in + (((size_t)image * sweep->in_h + y) * sweep->in_w + x) * sweep->in_pitch : zeros;
+            int64_t pixel = inside ? ((int64_t)image * sweep->in_h + y) * sweep->in_w + x : -1;
+            block->source[t][p] = inside ? call->in + pixel * sweep->in_pitch : zeros;
+            block->end = pixel >= block->end ? pixel + 1 : block->end;
         }
         if (++j == sweep->cols) {
             j = 0;
@@ -82,17 +96,28 @@ static void block_fill(const struct conv_sweep *sweep, int64_t first, const floa
     }
 }
 
-/* The sums of one block and panel. */
-static void block_sums(const struct conv_sweep *sweep, const struct block *block, const float *packed, int panel,
-                       float *sums)
+/* What the next block reads and this one did not, to be fetched during `panels` panels. */
+static struct ahead block_ahead(const struct call *call, const struct block *block, int panels)
 {
+    const struct conv_sweep *sweep = call->sweep;
+    int64_t left = (int64_t)sweep->n * sweep->in_h * sweep->in_w - block->end;
+    int64_t next = (int64_t)PIXELS * sweep->in_step * sweep->in_step;
+    return ahead_make(call->in + block->end * sweep->in_pitch, left < next ? left : next, sweep->in_pitch, sweep->c_in,
+                      panels * ceil_div(sweep->c_in, C_BLOCK) * ceil_div(block->pixels, TILE));
+}
+
+/* The sums of one block and panel. */
+static void block_sums(const struct call *call, const struct block *block, int panel, struct ahead *ahead, float *sums)
+{
+    const struct conv_sweep *sweep = call->sweep;
     int vectors = panel_vectors(sweep->c_out, panel);
     for (int c = 0; c < sweep->c_in; c += C_BLOCK) {
         struct tile tile = {.taps = sweep->taps, .c_first = c, .c = min_int(C_BLOCK, sweep->c_in - c), .first = c == 0};
         for (int t = 0; t < sweep->taps; t++)
-            tile.weight[t] = packed + packed_offset(sweep->c_in, sweep->c_out, panel, c, sweep->tap[t].slot);
+            tile.weight[t] = call->packed + packed_offset(sweep->c_in, sweep->c_out, panel, c, sweep->tap[t].slot);
         for (int p = 0, rows; p < block->pixels; p += rows) {
             rows = tile_rows(block->pixels - p);
+            ahead_fetch(ahead);
             tile.source = &block->source[0][p];
             tile.sums = sums + p * vectors * LANES;
             tile_adders[vectors - 1][rows / 2 - 1](&tile);
@@ -101,31 +126,29 @@ static void block_sums(const struct conv_sweep *sweep, const struct block *block
 }
 
 /* out = sums + bias + residual for one block and panel. */
-static void block_store(const struct conv_sweep *sweep, const struct block *block, int panel, const float *sums,
-                        const float *bias, const float *residual, int residual_pitch, float *out)
+static void block_store(const struct call *call, const struct block *block, int panel, const float *sums)
 {
+    const struct conv_sweep *sweep = call->sweep;
     int width = panel_vectors(sweep->c_out, panel) * LANES, channels = min_int(width, sweep->c_out - panel);
     int whole = channels / LANES * LANES;
+    const float *bias = call->bias ? call->bias + panel : NULL;
     for (int p = 0; p < block->pixels; p++) {
-        const float *sum = sums + p * width,
-                    *add = residual ? residual + block->target[p] * residual_pitch + panel : NULL;
-        float *y = out + block->target[p] * sweep->out_pitch + panel;
+        const float *sum = sums + p * width;
+        const float *add = call->residual ? call->residual + block->target[p] * call->residual_pitch + panel : NULL;
+        float *out = call->out + block->target[p] * sweep->out_pitch + panel;
         for (int c = 0; c < whole; c += LANES) {
             vf value = *(const vf *)(sum + c);
-            if (bias) value += *(const vf *)(bias + panel + c);
+            if (bias) value += *(const vf *)(bias + c);
             if (add) value += *(const vf *)(add + c);
-            *(vf *)(y + c) = value;
+            *(vf *)(out + c) = value;
         }
-        for (int c = whole; c < channels; c++) {
-            float value = sum[c];
-            if (bias) value += bias[panel + c];
-            if (add) value += add[c];
-            y[c] = value;
-        }
+        for (int c = whole; c < channels; c++) out[c] = sum[c] + (bias ? bias[c] : 0) + (add ? add[c] : 0);
     }
 }
 
-/* Per thread: a line of zeros and the sums of a block. */
+/* ---- pieces of work ---------------------------------------------------------------------------------------------- */
+
+/* Floats of a thread's scratch: a line of zeros and the sums of a block. */
 static size_t thread_scratch(int c_in)
 {
     return whole_lines(c_in) + whole_lines(PIXELS * PANEL);
@@ -136,9 +159,23 @@ size_t conv3x3_direct_scratch(int c_in, int threads)
     return thread_scratch(c_in) * threads;
 }
 
+/* The block at `first` and the panels of the group of output channels at `group`. */
+static void piece_run(const struct call *call, int64_t first, int group, const float *zeros, float *sums)
+{
+    int end = min_int(group + PANEL_GROUP, call->sweep->c_out);
+    struct block block;
+    block_fill(call, first, zeros, &block);
+    struct ahead ahead = block_ahead(call, &block, ceil_div(end - group, PANEL));
+    for (int panel = group; panel < end; panel += PANEL) {
+        block_sums(call, &block, panel, &ahead, sums);
+        block_store(call, &block, panel, sums);
+    }
+}
+
 void conv3x3_direct(const struct conv_sweep *sweep, const float *in, const float *packed, const float *bias,
                     const float *residual, int residual_pitch, float *out, float *scratch)
 {
+    const struct call call = {sweep, in, packed, bias, residual, residual_pitch, out};
     int64_t points = (int64_t)sweep->n * sweep->rows * sweep->cols;
     size_t per_thread = thread_scratch(sweep->c_in);
 #pragma omp parallel
@@ -146,15 +183,7 @@ void conv3x3_direct(const struct conv_sweep *sweep, const float *in, const float
         float *zeros = scratch + per_thread * omp_get_thread_num(), *sums = zeros + whole_lines(sweep->c_in);
         memset(zeros, 0, sizeof(float) * sweep->c_in);
 #pragma omp for collapse(2) schedule(dynamic)
-        for (int64_t first = 0; first < points; first += PIXELS) {
-            for (int group = 0; group < sweep->c_out; group += PANEL_GROUP) {
-                struct block block;
-                block_fill(sweep, first, in, zeros, &block);
-                for (int panel = group; panel < min_int(group + PANEL_GROUP, sweep->c_out); panel += PANEL) {
-                    block_sums(sweep, &block, packed, panel, sums);
-                    block_store(sweep, &block, panel, sums, bias, residual, residual_pitch, out);
-                }
-            }
-        }
+        for (int64_t first = 0; first < points; first += PIXELS)
+            for (int group = 0; group < sweep->c_out; group += PANEL_GROUP) piece_run(&call, first, group, zeros, sums);
     }
 }

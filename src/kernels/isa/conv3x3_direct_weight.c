@@ -11,11 +11,6 @@
 #define C_GROUP (4 * TILE)      /* input channels of a piece of work */
 #define PANEL_GROUP (2 * PANEL) /* output channels of a piece of work */
 
-static int ceil_div(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
 /* The division of a shape's output rows (of all images, h_out each) into blocks, and the slices' sizes. */
 struct plan {
     const struct conv_shape *shape;
@@ -148,28 +143,6 @@ static void copy_dy(const struct piece *piece, int pixels, int pitch, size_t pan
             }
             *(vf *)(piece->bias + first) += sum;
         }
-    }
-}
-
-/* The slice of pixels that the next block will copy. It is fetched while tiles compute, a share with each of them: the
- * processor's own prefetchers do not follow short slices that lie far apart. */
-struct ahead {
-    const float *from;
-    int64_t pixels, share;
-    int pitch, channels;
-};
-
-static struct ahead ahead_make(const float *from, int64_t pixels, int pitch, int channels, int tiles)
-{
-    return (struct ahead){from, pixels, (pixels + tiles - 1) / tiles, pitch, channels};
-}
-
-static inline void ahead_fetch(struct ahead *ahead)
-{
-    const int line = MEM_ALIGN / sizeof(float);
-    for (int64_t i = 0; i < ahead->share && ahead->pixels > 0; i++, ahead->pixels--, ahead->from += ahead->pitch) {
-        for (int c = 0; c < ahead->channels; c += line) __builtin_prefetch(ahead->from + c, 0, 2);
-        __builtin_prefetch(ahead->from + ahead->channels - 1, 0, 2);
     }
 }
 
