@@ -30,6 +30,10 @@ enum iddpm_status parallel_broadcast_text(const struct parallel *parallel, char 
 /* Collective: sums n floats over ranks in place by MPI_Allreduce, in pieces that fit an int. */
 enum iddpm_status parallel_sum(const struct parallel *parallel, float *data, size_t n);
 enum iddpm_status parallel_sum_double(const struct parallel *parallel, double *data, size_t n);
+/* Collective: sums n floats over ranks in place, in the same binary tree for every number of ranks, a power of two
+ * (tree.c). Cut in whole blocks of `block` elements, which divides n; scratch [PARALLEL_TREE_PIECE]. */
+#define PARALLEL_TREE_PIECE (1 << 20)
+void parallel_sum_tree(const struct parallel *parallel, float *data, size_t n, size_t block, float *scratch);
 /* Collective: `mine` of `bytes` from every rank, in rank order, on all ranks. */
 enum iddpm_status parallel_gather(const struct parallel *parallel, const void *mine, size_t bytes, void *all);
 void parallel_barrier(const struct parallel *parallel);

@@ -9,9 +9,15 @@
 
 /* ---- plan.c: every check of a job, before anything is written ---------------------------------------------------- */
 
+/* How the gradients of ranks are averaged: by MPI_Allreduce, or in a fixed tree over leaves, whose bits are the same on
+ * any number of ranks (parallel.reduction). */
+enum reduction { REDUCTION_MPI_ALLREDUCE, REDUCTION_REPRODUCIBLE };
+
 struct train_plan {
     struct model_spec spec;
     struct leaves leaves;
+    enum reduction reduction;
+    int gradients;  /* buffers for gradients: one, and for the tree one more for each level inside a rank */
     int microbatch; /* images of one run of the network */
     int64_t total_steps;
 };

@@ -96,8 +96,9 @@ const struct key keys[] = {
     {"parallel.leaves", KEY_INTEGER, AT(parallel.leaves), "0",
      "pieces of a batch that ranks may own, a power of two; 0: the largest up to batch_size / 8, at most 16", .min = 0,
      .max = 65536},
-    {"parallel.reduction", KEY_WORD, AT(parallel.reduction), "mpi_allreduce", "how gradients are averaged",
-     .words = "mpi_allreduce"},
+    {"parallel.reduction", KEY_WORD, AT(parallel.reduction), "mpi_allreduce",
+     "how gradients are averaged: reproducible has the same bits on any number of ranks",
+     .words = "mpi_allreduce|reproducible"},
     {"parallel.threads", KEY_INTEGER, AT(parallel.threads), "0", "OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1",
      .min = 0, .max = 1024},
 

@@ -1,5 +1,7 @@
 #include "iddpm/train.h"
 
+#include <string.h>
+
 static enum iddpm_status check_data(const struct config *config, const struct dataset *data)
 {
     if (data->height != data->width || data->width != config->model.image_size)
@@ -8,6 +10,12 @@ static enum iddpm_status check_data(const struct config *config, const struct da
     if (data->channels != config->model.in_channels)
         return config_error(config, "model.in_channels", "is %lld, but the images of %s have %d",
                             (long long)config->model.in_channels, data->folder, data->channels);
+    if (config->model.class_cond && data->unlabelled > 0)
+        return config_error(
+            config, "model.class_cond",
+            "needs a class for every image, but %llu of %s have no label: import it without them, or set "
+            "class_cond: false",
+            (unsigned long long)data->unlabelled, data->folder);
     return IDDPM_OK;
 }
 
@@ -45,6 +53,10 @@ enum iddpm_status train_plan(const struct config *config, const struct dataset *
     if (leaves_plan(&out->leaves, config->train.batch_size, config->parallel.leaves, rank, size) != IDDPM_OK)
         return config_error(config, config_is_set(config, "parallel.leaves") ? "parallel.leaves" : "train.batch_size",
                             "%s", iddpm_error_text());
+    bool tree = strcmp(config->parallel.reduction, "reproducible") == 0;
+    out->reduction = tree ? REDUCTION_REPRODUCIBLE : REDUCTION_MPI_ALLREDUCE;
+    out->gradients = 1;
+    for (int leaves = out->leaves.count; tree && leaves > 1; leaves /= 2) out->gradients++;
     int64_t microbatch = config->train.microbatch;
     out->microbatch = microbatch > 0 && microbatch < out->leaves.images ? (int)microbatch : out->leaves.images;
     return IDDPM_OK;
@@ -72,7 +84,7 @@ struct train_memory train_memory(const struct config *config, const struct train
     size_t signal = (size_t)plan->spec.unet.image_size * (size_t)plan->spec.unet.image_size *
                     (size_t)plan->spec.unet.in_channels * 3 * sizeof(double);
     return (struct train_memory){.parameters = flat,
-                                 .gradients = flat,
+                                 .gradients = (size_t)plan->gradients * flat,
                                  .moments = 2 * flat,
                                  .emas = (size_t)config->train.ema_rate.n * flat,
                                  .packed = net_packed_bytes(net),

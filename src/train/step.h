@@ -4,6 +4,15 @@
 
 #include "state.h"
 
+enum { TREE_MAX = 32 };
+
+/* Of one image of the batch; the same on every rank once gathered. */
+struct image_terms {
+    int t;
+    double weight;        /* of importance sampling */
+    double losses[TERMS]; /* loss, mse, vb before weighting; NAN where the loss has no such term */
+};
+
 struct trainer {
     const struct parallel *parallel;
     const struct config *config;
@@ -13,19 +22,25 @@ struct trainer {
     struct diffusion *diffusion;
     struct net *net;
     struct train_state *state;
-    float *grads;
-    uint8_t *pixels; /* of a microbatch */
+    float *grads[TREE_MAX]; /* [0] ends as the mean gradient; the others hold partial sums of the tree over leaves */
+    float *tree_scratch;
+    uint8_t *pixels; /* of a microbatch, like the next six */
     int64_t *labels;
     double *x_start, *x_t, *noise, *timesteps;
     uint32_t *slots;
-    int *t;                /* of this rank's images, in slot order */
-    double *weight, *loss; /* unweighted */
-    double grad_norm;      /* of the last step */
+    struct image_terms *terms, *all_terms; /* of this rank's images and of the whole batch, in slot order */
+    int *all_t;                            /* the same for the sampler */
+    double *all_losses;
+    double grad_norm; /* of the last step */
 };
 
 /* Not collective but for its check of the data set; everything of the trainer but `parallel` and `config`. */
 enum iddpm_status trainer_create(struct trainer *trainer);
 void trainer_destroy(struct trainer *trainer);
+
+/* Collective (a signal is agreed on before each microbatch). Sums the gradient of mean(loss weight) over this rank's
+ * leaves into grads[0] and fills `terms`; gradient.c. IDDPM_STOPPED when some rank was signalled. */
+enum iddpm_status compute_gradient(struct trainer *trainer);
 
 /* Collective. Computes the mean gradient of the step's batch and updates parameters, moments and EMAs, or, when loss or
  * gradient are not finite, only counts that. IDDPM_STOPPED when some rank was signalled: nothing has changed then. */

@@ -17,11 +17,18 @@ static enum iddpm_status create_readers(struct trainer *t)
     return IDDPM_OK;
 }
 
+static enum iddpm_status create_gradients(struct trainer *t)
+{
+    for (int i = 0; i < t->plan.gradients; i++) TRY(mem_alloc(&t->grads[i], t->state->flat, sizeof(float), "gradient"));
+    if (t->plan.reduction == REDUCTION_MPI_ALLREDUCE) return IDDPM_OK;
+    return mem_alloc(&t->tree_scratch, PARALLEL_TREE_PIECE, sizeof(float), "a piece of the gradient");
+}
+
 static enum iddpm_status create_buffers(struct trainer *t)
 {
-    size_t images = (size_t)t->plan.microbatch, mine = (size_t)t->plan.leaves.count * (size_t)t->plan.leaves.images;
+    size_t images = (size_t)t->plan.microbatch, batch = (size_t)t->config->train.batch_size;
+    size_t mine = (size_t)t->plan.leaves.count * (size_t)t->plan.leaves.images;
     size_t n = (size_t)t->data->height * (size_t)t->data->width * (size_t)t->data->channels;
-    TRY(mem_alloc(&t->grads, net_flat_size(t->net), sizeof(float), "gradient"));
     TRY(mem_alloc(&t->pixels, images * n, 1, "images"));
     TRY(mem_alloc(&t->labels, images, sizeof *t->labels, "labels"));
     TRY(mem_alloc(&t->x_start, n, sizeof(double), "an image"));
@@ -29,9 +36,10 @@ static enum iddpm_status create_buffers(struct trainer *t)
     TRY(mem_alloc(&t->noise, images * n, sizeof(double), "noise"));
     TRY(mem_alloc(&t->timesteps, images, sizeof(double), "timesteps"));
     TRY(mem_alloc(&t->slots, images, sizeof *t->slots, "slots"));
-    TRY(mem_alloc(&t->t, mine, sizeof *t->t, "timesteps"));
-    TRY(mem_alloc(&t->weight, mine, sizeof(double), "weights"));
-    return mem_alloc(&t->loss, mine, sizeof(double), "losses");
+    TRY(mem_alloc(&t->terms, mine, sizeof *t->terms, "losses"));
+    TRY(mem_alloc(&t->all_terms, batch, sizeof *t->all_terms, "losses of the batch"));
+    TRY(mem_alloc(&t->all_t, batch, sizeof *t->all_t, "timesteps of the batch"));
+    return mem_alloc(&t->all_losses, batch, sizeof(double), "losses of the batch");
 }
 
 enum iddpm_status trainer_create(struct trainer *t)
@@ -43,6 +51,7 @@ enum iddpm_status trainer_create(struct trainer *t)
     TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, kernels_threads()));
     TRY(state_create(&t->state, config, t->net, t->diffusion->num_timesteps));
     TRY(create_readers(t));
+    TRY(create_gradients(t));
     return create_buffers(t);
 }
 
@@ -51,8 +60,9 @@ void trainer_destroy(struct trainer *t)
     for (int i = 0; t->readers && i < t->plan.leaves.count; i++)
         if (t->readers[i]) leaf_reader_destroy(t->readers[i]);
     free(t->readers);
-    void *buffers[] = {t->grads,     t->pixels, t->labels, t->x_start, t->x_t, t->noise,
-                       t->timesteps, t->slots,  t->t,      t->weight,  t->loss};
+    for (int i = 0; i < TREE_MAX; i++) free(t->grads[i]);
+    void *buffers[] = {t->tree_scratch, t->pixels, t->labels, t->x_start,   t->x_t,   t->noise,
+                       t->timesteps,    t->slots,  t->terms,  t->all_terms, t->all_t, t->all_losses};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
     state_destroy(t->state);
     net_destroy(t->net);

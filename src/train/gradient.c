@@ -1,0 +1,111 @@
+/* The gradient of this rank's leaves: noise, loss and backward pass of their images. */
+#include "step.h"
+
+#include "iddpm/kernels.h"
+
+#include <string.h>
+
+static struct rng step_rng(const struct trainer *t, uint32_t purpose, uint32_t slot)
+{
+    return (struct rng){(uint64_t)t->config->run.seed, purpose, (uint32_t)t->state->step, slot};
+}
+
+static size_t image_size(const struct trainer *t)
+{
+    return (size_t)t->data->height * (size_t)t->data->width * (size_t)t->data->channels;
+}
+
+/* Timesteps, noise and x_t of `count` images from slot `first` of the global batch on; x_t goes to the network's input.
+ */
+static void noise_images(struct trainer *t, uint32_t first, int count, struct image_terms *terms)
+{
+    size_t n = image_size(t);
+    float *input = net_input_data(t->net, 0);
+    for (int i = 0; i < count; i++) {
+        uint32_t slot = first + (uint32_t)i;
+        struct rng draw = step_rng(t, RNG_TIMESTEP, slot), noise = step_rng(t, RNG_NOISE, slot);
+        double *eps = t->noise + (size_t)i * n, *x_t = t->x_t + (size_t)i * n;
+        int time;
+        sampler_draw(t->state->sampler, rng_one_uniform(&draw), &time, &terms[i].weight);
+        terms[i].t = time;
+        t->slots[i] = slot;
+        t->timesteps[i] = diffusion_model_timestep(t->diffusion, time);
+        rng_normal(&noise, n, eps);
+        pixels_to_signal(n, t->pixels + (size_t)i * n, t->x_start);
+        q_sample(t->diffusion, time, n, t->x_start, eps, x_t);
+        for (size_t k = 0; k < n; k++) input[(size_t)i * n + k] = (float)x_t[k];
+    }
+}
+
+/* Losses, and the gradient of mean(loss weight) over the global batch with respect to the network's output. */
+static void losses_of(struct trainer *t, int count, struct image_terms *terms)
+{
+    size_t n = image_size(t);
+    int channels = t->data->channels, pixels = t->data->height * t->data->width;
+    size_t out = (size_t)pixels * (size_t)diffusion_output_channels(t->diffusion, channels);
+    for (int i = 0; i < count; i++) {
+        struct loss_terms losses;
+        pixels_to_signal(n, t->pixels + (size_t)i * n, t->x_start);
+        training_losses(t->diffusion, terms[i].t, pixels, channels, t->x_start, t->x_t + (size_t)i * n,
+                        t->noise + (size_t)i * n, net_output_data(t->net) + (size_t)i * out,
+                        terms[i].weight / (double)t->config->train.batch_size, &losses,
+                        net_output_grad(t->net) + (size_t)i * out);
+        terms[i].losses[0] = losses.loss;
+        terms[i].losses[1] = losses.mse;
+        terms[i].losses[2] = losses.vb;
+    }
+}
+
+/* Collective: the worst that any rank has met, or that someone was asked to stop. */
+static enum iddpm_status agree_to_go_on(const struct trainer *t, enum iddpm_status status)
+{
+    enum { GO_ON, STOP, FAIL };
+    int mine = status != IDDPM_OK ? FAIL : stop_signal() ? STOP : GO_ON;
+    switch (parallel_max_int(t->parallel, mine)) {
+    case GO_ON:
+        return IDDPM_OK;
+    case STOP:
+        return iddpm_error(IDDPM_STOPPED, "stopped by a signal");
+    default:
+        return parallel_agree(t->parallel, status);
+    }
+}
+
+/* Adds the gradient of one leaf to grads, a microbatch at a time. */
+static enum iddpm_status leaf_gradient(struct trainer *t, int leaf, float *grads)
+{
+    const int images = t->plan.leaves.images;
+    for (int first = 0; first < images; first += t->plan.microbatch) {
+        int count = images - first < t->plan.microbatch ? images - first : t->plan.microbatch;
+        struct image_terms *terms = t->terms + leaf * images + first;
+        uint64_t place = (uint64_t)t->state->step * (uint64_t)images + (uint64_t)first;
+        enum iddpm_status status = leaf_reader_get(t->readers[leaf], place, count, t->pixels, t->labels);
+        TRY(agree_to_go_on(t, status));
+        noise_images(t, (uint32_t)((t->plan.leaves.first + leaf) * images + first), count, terms);
+        struct net_run run = {.n = count,
+                              .timesteps = t->timesteps,
+                              .labels = t->labels,
+                              .seed = (uint64_t)t->config->run.seed,
+                              .step = (uint32_t)t->state->step,
+                              .slots = t->slots};
+        net_forward(t->net, &run);
+        losses_of(t, count, terms);
+        net_backward(t->net, &run, grads);
+    }
+    return IDDPM_OK;
+}
+
+enum iddpm_status compute_gradient(struct trainer *t)
+{
+    size_t flat = t->state->flat;
+    bool tree = t->plan.reduction == REDUCTION_REPRODUCIBLE;
+    int depth = 0; /* of the stack of partial sums: each of a whole subtree of leaves */
+    for (int leaf = 0; leaf < t->plan.leaves.count; leaf++) {
+        if (tree || leaf == 0) memset(t->grads[depth++], 0, flat * sizeof(float));
+        TRY(leaf_gradient(t, leaf, t->grads[depth - 1]));
+        for (int done = leaf + 1; tree && done % 2 == 0; done /= 2, depth--)
+            copy_rows((int64_t)(flat / NET_BLOCK), NET_BLOCK, t->grads[depth - 1], NET_BLOCK, t->grads[depth - 2],
+                      NET_BLOCK, true);
+    }
+    return agree_to_go_on(t, IDDPM_OK);
+}
