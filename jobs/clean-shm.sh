@@ -1,6 +1,6 @@
 #!/bin/bash
-# Removes files that Open MPI jobs of this user left behind on this node when they were killed: shared memory
-# (/dev/shm/vader_segment.*) that no process maps and session folders (/tmp/ompi.*) that no process lives in.
+# Removes what Open MPI jobs of this user left on this node when they were killed: shared memory that no process maps
+# (/dev/shm/vader_segment.*) and session folders whose launcher is gone (/tmp/ompi.*).
 set -u
 
 mine=(-maxdepth 1 -user "$(id -un)")
@@ -12,13 +12,11 @@ unused_segments() {
     cat /proc/[0-9]*/maps 2>/dev/null | grep -o '/dev/shm/vader_segment\.[^ ]*' | sort -u | comm -23 "$list" -
 }
 
-# Session folders are ompi.HOST.UID/pid.PID of the launcher; those of srun are named after the job (jf.N).
-remove_sessions() {
+remove_sessions() { # ompi.HOST.UID/pid.PID, after the launcher
     local folder
-    for folder in "${TMPDIR:-/tmp}"/ompi.*."$(id -u)"/pid.*; do
+    for folder in "${TMPDIR:-/tmp}/ompi.$(hostname -s).$(id -u)"/pid.*; do
         [ -d "$folder" ] && ! kill -0 "${folder##*/pid.}" 2>/dev/null && rm -rf "$folder"
     done
-    rmdir "${TMPDIR:-/tmp}"/ompi.*."$(id -u)" 2>/dev/null
     return 0
 }
 
