@@ -1,6 +1,5 @@
 # Training from the command line: the same on any number of ranks, stop and continue, refusals, what is left behind.
 . "$(dirname "$0")/../support/shell.sh"
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 cd "$work"
 expect 0 "$iddpm" import digits data

@@ -1,5 +1,6 @@
 # Sourced by the shell tests with the build folder as $1: runs commands and compares status and text.
 set -u
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 # also when a test is run by hand
 iddpm=$(cd "$1" && pwd)/iddpm
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) # the repository
 work=$(mktemp -d "${TMPDIR:-/tmp}/iddpm-test-XXXXXX")    # removed at the end

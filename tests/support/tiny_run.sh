@@ -1,5 +1,4 @@
 # Sourced by shell tests behind shell.sh: a small trained run in $work/run, its data in $work/digits and $work/held-out.
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 cd "$work" || exit 1
 
 ranks() { # N COMMAND ...
