@@ -8,7 +8,11 @@ enum { CAUSE_SIZE = 1024 };
 
 void hdf5_release(hid_t *id)
 {
-    if (*id >= 0) H5Idec_ref(*id);
+    if (*id < 0) return;
+    /* every call empties the error stack, which hdf5_error may still be asked about */
+    hid_t errors = H5Eget_num(H5E_DEFAULT) > 0 ? H5Eget_current_stack() : -1;
+    H5Idec_ref(*id);
+    if (errors >= 0) H5Eset_current_stack(errors);
 }
 
 void hdf5_start(void)

@@ -326,7 +326,7 @@ static void refused_writes(void **state)
     expect_text("params/x");
     struct store_array below[2] = {{"params", STORE_F32, 1, {2}, x}, {"params/x", STORE_F32, 1, {2}, x}};
     assert_int_equal(checkpoint_write(&ranks, path, 1, "", 2, below), IDDPM_FAILED);
-    struct store_array deep = {"params/x", STORE_F32, 5, {1, 1, 1, 1}, x};
+    struct store_array deep = {"params/x", STORE_F32, STORE_DIMS + 1, {1, 1, 1, 1}, x};
     assert_int_equal(checkpoint_write(&ranks, path, 1, "", 1, &deep), IDDPM_FAILED);
     struct store_array huge = {"params/x", STORE_F32, 3, {1ull << 40, 1ull << 40, 2}, x};
     assert_int_equal(checkpoint_write(&ranks, path, 1, "", 1, &huge), IDDPM_FAILED);

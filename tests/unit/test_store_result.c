@@ -154,7 +154,7 @@ static void refused(void **state)
     expect_text("/nowhere/x.h5: cannot write: No such file");
     const struct store_array twice[2] = {arrays[1], arrays[1]};
     assert_int_equal(store_write(path, 2, twice, 0, NULL), IDDPM_FAILED);
-    expect_text("cannot make the data set labels");
+    expect_text("cannot make the data set labels: name already exists");
     assert_false(path_exists(path));
 }
 
