@@ -20,7 +20,6 @@
 
 static fail_io_arm_fn *arm;
 static fail_io_disarm_fn *disarm;
-static bool every_call;
 static char folder[PATH_SIZE], path[PATH_SIZE];
 static struct store_array arrays[ARRAYS];
 
@@ -70,14 +69,6 @@ static enum iddpm_status write_with_fault(int step, int target, enum fail_io_kin
     return status;
 }
 
-/* Every call on few ranks, or with the argument "all"; else the first, the last and about 30 between. */
-static bool chosen(long call, long calls)
-{
-    if (every_call || ranks.size <= 2 || call == 1 || call == calls) return true;
-    const struct rng key = {.seed = 4, .purpose = RNG_TEST, .slot = (uint32_t)call};
-    return rng_one_uniform(&key) * (double)calls < 30;
-}
-
 /* All calls k of one rank, or of all. Returns how many writes failed. */
 static int each_call(int target, enum fail_io_kind kind, int error, const char *name)
 {
@@ -86,7 +77,6 @@ static int each_call(int target, enum fail_io_kind kind, int error, const char *
     assert_int_equal(write_with_fault(step, target, kind, LONG_MAX, error, &calls), IDDPM_OK);
     assert_true(calls > 3);
     for (long call = 1; call <= calls; call++) {
-        if (!chosen(call, calls)) continue;
         char what[128];
         snprintf(what, sizeof what, "%s in call %ld of %ld on rank %d", name, call, calls, target);
         enum iddpm_status status = write_with_fault(step + 1, target, kind, call, error, NULL);
@@ -105,7 +95,6 @@ static int each_call(int target, enum fail_io_kind kind, int error, const char *
 static void each_rank(enum fail_io_kind kind, int error, const char *name, bool fatal)
 {
     for (int target = ranks.size > 1 ? EVERYONE : 0; target < ranks.size; target++) {
-        if (target > 0 && target < ranks.size - 1 && !every_call) continue; /* as the last one */
         int failures = each_call(target, kind, error, name);
         assert_true(fatal ? failures > 3 : failures == 0);
     }
@@ -218,7 +207,6 @@ int main(int argc, char **argv)
     arm = (fail_io_arm_fn *)(uintptr_t)dlsym(RTLD_DEFAULT, "fail_io_arm");
     disarm = (fail_io_disarm_fn *)(uintptr_t)dlsym(RTLD_DEFAULT, "fail_io_disarm");
     if (!arm || !disarm) parallel_abort(&ranks, IDDPM_USAGE, "run this with LD_PRELOAD=libfail_io.so");
-    every_call = argc > 1 && strcmp(argv[1], "all") == 0;
     const struct CMUnitTest tests[] = {
         TEST(message),      TEST(fails_once),    TEST(fails_from_then_on),
         TEST(short_writes), TEST(reading_fails), TEST(full_disk),
