@@ -12,13 +12,15 @@ struct parallel {
     int rank, size;
 };
 
-/* Before MPI_Init: the environment that parallel HDF5 needs (CHECKPOINT notes in src/store). Then MPI_Init_thread
- * (FUNNELED). One rank alone without mpirun is fine. Also makes ranks other than 0 quiet. */
+/* Before MPI_Init: the environment that parallel HDF5 needs (src/store/checkpoint_write.c). Then MPI_Init_thread
+ * (FUNNELED). One rank alone without mpirun is fine. Also makes ranks other than 0 quiet. From here on an error of MPI
+ * itself ends every rank with its reason: the others would wait in the collective that failed. */
 enum iddpm_status parallel_init(struct parallel *out, int *argc, char ***argv);
 void parallel_finalize(struct parallel *parallel);
 
-/* Collective: every rank gives its status; all return the worst, and the error text of the lowest rank that has it,
- * prefixed "rank R on HOST: " when there are several ranks. The only way an error leaves a collective section. */
+/* Collective: every rank gives its status; all return the worst (FAILED, then USAGE, then STOPPED), and the error text
+ * of the lowest rank that has it, prefixed "rank R on HOST: " when there are several ranks and it is not so already.
+ * The only way an error leaves a collective section; one allreduce when all is well. */
 enum iddpm_status parallel_agree(const struct parallel *parallel, enum iddpm_status mine);
 /* Collective: the largest value of all ranks. */
 int parallel_max_int(const struct parallel *parallel, int mine);
