@@ -25,7 +25,7 @@ same_size lsun256_128ch "$configs/imagenet64.yaml" image_size=256 num_res_blocks
 # a configuration can be looked at before there is data, and before it says how long to train
 expect 0 "$iddpm" info "$configs/digits.yaml"
 prints "data/digits: no such folder"
-prints "64 images in 8 leaves of 8, at most 8 at once"
+prints "32 images in 4 leaves of 8, at most 8 at once"
 prints "memory "
 printf 'model: {image_size: 32}\n' >bare.yaml
 expect 0 "$iddpm" info bare.yaml
@@ -70,10 +70,10 @@ prints "images           1497 of 8x8, channels 1"
 prints "classes          10: 0 1 2"
 prints "shards           4"
 expect 0 "$iddpm" info "$configs/digits.yaml" --ranks 4
-prints "4, each 2 leaves, 16 images"
+prints "4, each 1 leaves, 8 images"
 prints "a job on 4 ranks may start"
 expect 2 "$iddpm" info "$configs/digits.yaml" --ranks 3
-says "digits.yaml:19: train.batch_size: 3 ranks cannot share the 8 leaves"
+says "digits.yaml:19: train.batch_size: 3 ranks cannot share the 4 leaves"
 expect 2 "$iddpm" info "$configs/digits.yaml" image_size=16 --ranks 1
 says "model.image_size=16 on the command line: is 16, but the images of data/digits are 8x8"
 expect 2 "$iddpm" info "$configs/digits.yaml" in_channels=3
