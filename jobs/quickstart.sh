@@ -4,13 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . jobs/packages.sh
+. jobs/build.sh
 . jobs/launch.sh
 
 packages_need $PACKAGES_PROGRAM
 echo "building build/iddpm"
-command -v ninja >/dev/null && export CMAKE_GENERATOR=Ninja
-cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DIDDPM_TESTS=OFF >/dev/null
-cmake --build build --target iddpm --parallel "$(nproc)" -- --quiet
+build build iddpm -DCMAKE_BUILD_TYPE=Release -DIDDPM_TESTS=OFF
 
 iddpm=build/iddpm
 run=runs/digits

@@ -4,8 +4,10 @@
 #   tests/run.sh -L slurm -L long    these labels instead
 # Reference values other than the carried ones: IDDPM_REFERENCE=FOLDER tests/run.sh -L reference
 set -euo pipefail
+[ -z "${IDDPM_REFERENCE:-}" ] || IDDPM_REFERENCE=$(realpath "$IDDPM_REFERENCE") # tests run in other folders
 cd "$(dirname "$0")/.."
 . jobs/packages.sh
+. jobs/build.sh
 
 labels=()
 while getopts L: option; do
@@ -20,9 +22,7 @@ packages=$PACKAGES_TESTS
 [[ " ${labels[*]} " != *" slurm "* ]] || packages+=" $PACKAGES_SLURM"
 packages_need $PACKAGES_PROGRAM $packages
 
-command -v ninja >/dev/null && export CMAKE_GENERATOR=Ninja
-cmake -S . -B build -DCMAKE_BUILD_TYPE=Release -DIDDPM_WERROR=ON -DIDDPM_TESTS=ON >/dev/null
-cmake --build build --parallel "$(nproc)" -- --quiet
+build build all -DCMAKE_BUILD_TYPE=Release -DIDDPM_WERROR=ON -DIDDPM_TESTS=ON
 
 wanted=$(IFS='|' && echo "${labels[*]}")
 exec ctest --test-dir build --output-on-failure --no-tests=error --parallel "$(nproc)" -L "^($wanted)\$"
