@@ -81,9 +81,11 @@ static enum iddpm_status steps(struct loop *loop)
         enum iddpm_status status = train_step(t);
         if (status == IDDPM_STOPPED) {
             if (loop->saved_step != t->state->step) TRY(save(loop));
-            log_info("stopped by a signal at step %lld of %lld; run the same command again to continue",
-                     (long long)t->state->step, (long long)total);
-            return iddpm_error(IDDPM_STOPPED, "stopped by a signal");
+            return iddpm_error(
+                IDDPM_STOPPED,
+                "stopped by a signal at step %lld of %lld with everything saved; run the same command again "
+                "to continue",
+                (long long)t->state->step, (long long)total);
         }
         TRY(status);
         TRY(check_skipped(loop));
