@@ -94,7 +94,7 @@ while [ "$killed" -lt "$kills" ]; do
         wait "$mpirun" 2>/dev/null
         nothing_runs
         check_start
-        echo "kill $killed: $what at $moment ms, $(find $run -name '*.tmp' | wc -l) files half written; steps $from to $(newest $run)"
+        echo "kill $killed: $what at $moment ms, $(find $run -name '*.tmp' 2>/dev/null | wc -l) files half written; steps $from to $(newest $run)"
         [ ! -d $run/checkpoints ] || "$iddpm" verify $run >verified 2>&1 || die "damaged: $(cat verified)"
     else
         wait "$mpirun" || die "a restart failed"
