@@ -107,6 +107,9 @@ bool text_number(const char *text, double *out);
 /* The shortest decimal text that reads back to the same value: "0.9999", "1.0e-05". Names an EMA in files. */
 #define TEXT_NUMBER_SIZE 32
 void text_from_number(double value, char out[TEXT_NUMBER_SIZE]);
+/* "ema/RATE", the group of an EMA in checkpoints and its name for --weights. */
+#define CONFIG_EMA_GROUP (TEXT_NUMBER_SIZE + 4)
+void config_ema_group(double rate, char out[CONFIG_EMA_GROUP]);
 /* Insertions, deletions, replacements and swaps of neighbours that make one name the other (first 64 letters). */
 unsigned text_distance(const char *a, const char *b);
 

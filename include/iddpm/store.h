@@ -56,10 +56,11 @@ enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const cha
 enum iddpm_status checkpoint_list(const char *folder, int64_t **steps, int *n);
 /* FOLDER/step-NNNNNNNN.h5 into out[PATH_SIZE] */
 enum iddpm_status checkpoint_path(char *out, const char *folder, int64_t step);
-/* Rank 0 only, never while a checkpoint is being written: removes all but the newest `keep` (at least 1) and those
- * whose step is a multiple of keep_every * save_interval, and temporary files that a killed run left. Files whose name
- * is not exactly that of a checkpoint stay. */
-enum iddpm_status checkpoint_prune(const char *folder, int keep, int keep_every, int64_t save_interval);
+/* Rank 0 only, never while a checkpoint is being written: of the checkpoints up to step `newest`, the one known to be
+ * valid, removes all but the last `keep` (at least 1); later ones, damaged or passed over, neither count nor go. Those
+ * whose step is a multiple of keep_every * save_interval stay; temporary files that a killed run left go. Files whose
+ * name is not exactly that of a checkpoint stay. */
+enum iddpm_status checkpoint_prune(const char *folder, int64_t newest, int keep, int keep_every, int64_t save_interval);
 
 /* ---- plain HDF5 files of one writer: results and shards (result.c) -------------------------------------------------
  */

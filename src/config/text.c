@@ -63,3 +63,10 @@ unsigned text_distance(const char *a, const char *b)
     }
     return rows[n % 3][m];
 }
+
+void config_ema_group(double rate, char out[CONFIG_EMA_GROUP])
+{
+    char number[TEXT_NUMBER_SIZE];
+    text_from_number(rate, number);
+    snprintf(out, CONFIG_EMA_GROUP, "ema/%s", number);
+}

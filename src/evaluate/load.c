@@ -129,7 +129,7 @@ static enum iddpm_status choose_weights(struct model *model, const struct source
     if (wanted)
         snprintf(model->weights, sizeof model->weights, "%s", wanted);
     else if (rates->n > 0)
-        snprintf(model->weights, sizeof model->weights, "ema/%.10g", rates->v[0]);
+        config_ema_group(rates->v[0], model->weights);
     else
         strcpy(model->weights, "params");
     if (has_weights(source, model->weights)) return IDDPM_OK;

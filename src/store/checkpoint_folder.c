@@ -80,7 +80,7 @@ static enum iddpm_status remove_file(const char *folder, int64_t step, const cha
     return iddpm_error(IDDPM_FAILED, "%s: cannot remove: %s", path, strerror(errno));
 }
 
-enum iddpm_status checkpoint_prune(const char *folder, int keep, int keep_every, int64_t save_interval)
+enum iddpm_status checkpoint_prune(const char *folder, int64_t newest, int keep, int keep_every, int64_t save_interval)
 {
     int64_t *steps;
     int n;
@@ -91,6 +91,7 @@ enum iddpm_status checkpoint_prune(const char *folder, int keep, int keep_every,
     TRY(status);
     TRY(checkpoint_list(folder, &steps, &n));
     if (keep < 1) keep = 1; /* never the only one */
+    while (n > 0 && steps[n - 1] > newest) n--;
     int64_t period = keep_every > 0 && save_interval > 0 ? keep_every * save_interval : 0;
     for (int i = 0; i < n - keep && status == IDDPM_OK; i++)
         if (!period || steps[i] % period != 0) status = remove_file(folder, steps[i], "");

@@ -56,6 +56,18 @@ static void losses_of(struct trainer *t, int count, struct image_terms *terms)
     }
 }
 
+/* The index was checked before; this is about a damaged shard, whose label would index the embedding. */
+static enum iddpm_status check_labels(const struct trainer *t, int count)
+{
+    int classes = t->plan.spec.unet.num_classes;
+    for (int i = 0; i < count && classes > 0; i++)
+        if (t->labels[i] < 0 || t->labels[i] >= classes)
+            return iddpm_error(IDDPM_FAILED,
+                               "%s: an image has label %lld instead of 0 to %d: iddpm verify %s tells more",
+                               t->data->folder, (long long)t->labels[i], classes - 1, t->data->folder);
+    return IDDPM_OK;
+}
+
 /* Collective: the worst that any rank has met, or that someone was asked to stop. */
 static enum iddpm_status agree_to_go_on(const struct trainer *t, enum iddpm_status status)
 {
@@ -80,6 +92,7 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf, float *grads
         struct image_terms *terms = t->terms + leaf * images + first;
         uint64_t place = (uint64_t)t->state->step * (uint64_t)images + (uint64_t)first;
         enum iddpm_status status = leaf_reader_get(t->readers[leaf], place, count, t->pixels, t->labels);
+        if (status == IDDPM_OK) status = check_labels(t, count);
         TRY(agree_to_go_on(t, status));
         noise_images(t, (uint32_t)((t->plan.leaves.first + leaf) * images + first), count, terms);
         struct net_run run = {.n = count,

@@ -4,7 +4,6 @@
 #include "step.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { SKIPPED_IN_ROW_MAX = 10, FAILED_SAVES_MAX = 3 };
 
@@ -30,7 +29,7 @@ static enum iddpm_status save(struct loop *loop)
     loop->saved_step = t->state->step;
     log_info("saved %s in %.2f s", path, clock_seconds() - start);
     if (t->parallel->rank == 0 &&
-        checkpoint_prune(loop->checkpoints, (int)config->store.keep, (int)config->store.keep_every,
+        checkpoint_prune(loop->checkpoints, loop->saved_step, (int)config->store.keep, (int)config->store.keep_every,
                          config->train.save_interval) != IDDPM_OK)
         log_warn("%s", iddpm_error_text());
     return IDDPM_OK;
@@ -59,7 +58,8 @@ static enum iddpm_status check_skipped(const struct loop *loop)
     if (state->skipped_in_row < SKIPPED_IN_ROW_MAX) return IDDPM_OK;
     return iddpm_error(IDDPM_FAILED,
                        "loss or gradient was not finite %d steps in a row, the last at step %lld: stopped; the last "
-                       "checkpoint is of step %lld. A smaller train.lr may help",
+                       "checkpoint before that is of step %lld. Another run.dir with train.resume_checkpoint set to a "
+                       "checkpoint and a smaller train.lr may go further",
                        SKIPPED_IN_ROW_MAX, (long long)state->step, (long long)loop->saved_step);
 }
 
@@ -70,6 +70,14 @@ static void show(struct loop *loop)
     char extra[64] = "";
     if (count > 0) snprintf(extra, sizeof extra, "loss %.4f", t->state->sums[0] / count);
     log_progress_show(&loop->progress, (double)t->state->step, extra);
+}
+
+/* Collective. */
+static enum iddpm_status write_metrics(struct loop *loop)
+{
+    struct trainer *t = &loop->trainer;
+    double peak = parallel_max(t->parallel, (double)mem_peak_bytes());
+    return parallel_agree(t->parallel, metrics_write(&loop->metrics, t->state, t->config->train.batch_size, peak));
 }
 
 static enum iddpm_status steps(struct loop *loop)
@@ -91,38 +99,51 @@ static enum iddpm_status steps(struct loop *loop)
         TRY(check_skipped(loop));
         show(loop);
         int64_t step = t->state->step;
-        if (step % config->train.log_interval == 0 || step == total)
-            TRY(parallel_agree(t->parallel, metrics_write(&loop->metrics, t->state, config->train.batch_size)));
+        if (step % config->train.log_interval == 0 || step == total) TRY(write_metrics(loop));
         if (step % config->train.save_interval == 0 && step < total) TRY(save_or_go_on(loop));
     }
-    return loop->saved_step == total ? IDDPM_OK : save(loop);
+    return loop->saved_step == t->state->step ? IDDPM_OK : save(loop);
+}
+
+/* An error between two checkpoints leaves a whole state, on all ranks: it is saved before the run ends. */
+static enum iddpm_status save_after(struct loop *loop, enum iddpm_status failure)
+{
+    char text[2048];
+    if (failure != IDDPM_FAILED || loop->saved_step == loop->trainer.state->step) return failure;
+    snprintf(text, sizeof text, "%.2000s", iddpm_error_text());
+    if (save(loop) != IDDPM_OK) log_warn("%s", iddpm_error_text());
+    return iddpm_error(failure, "%s", text);
+}
+
+/* Rank 0. The files of the run, as they are to be at the step from which it goes on. */
+static enum iddpm_status open_files(struct loop *loop)
+{
+    const struct config *config = loop->trainer.config;
+    char path[PATH_SIZE];
+    TRY(run_write_config(config, loop->config_text));
+    TRY(metrics_open(&loop->metrics, config->run.dir, loop->trainer.state->step));
+    TRY(path_join(path, config->run.dir, "log.txt"));
+    return log_open(path);
 }
 
 /* Collective: the state to start from, and the files of the run. */
 static enum iddpm_status start(struct loop *loop, struct config *config)
 {
     struct trainer *t = &loop->trainer;
-    char from[PATH_SIZE];
-    TRY(parallel_agree(t->parallel, trainer_create(t)));
-    TRY(train_resolve(config, &t->plan));
-    TRY(run_open(t->parallel, config, from));
-    TRY(parallel_agree(t->parallel, config_text(config, &loop->config_text)));
-    TRY(path_join(loop->checkpoints, config->run.dir, "checkpoints"));
-    if (from[0]) TRY(state_read(t->state, t->parallel, from));
-    bool ours = strncmp(from, loop->checkpoints, strlen(loop->checkpoints)) == 0; /* not another run's */
-    loop->saved_step = ours ? t->state->step : -1;
-    net_set_params(t->net, t->state->params);
-    enum iddpm_status status = IDDPM_OK;
-    if (t->parallel->rank == 0) {
-        char path[PATH_SIZE];
-        status = metrics_open(&loop->metrics, config->run.dir, t->state->step);
-        if (status == IDDPM_OK) status = path_join(path, config->run.dir, "log.txt");
-        if (status == IDDPM_OK) status = log_open(path);
-    }
+    struct run_start from;
+    enum iddpm_status status = trainer_create(t);
+    if (status == IDDPM_OK) status = train_resolve(config, &t->plan);
+    if (status == IDDPM_OK) status = config_text(config, &loop->config_text);
+    if (status == IDDPM_OK) status = path_join(loop->checkpoints, config->run.dir, "checkpoints");
     TRY(parallel_agree(t->parallel, status));
+    TRY(run_find_start(t->parallel, config, &from));
+    if (from.path[0]) TRY(state_read(t->state, t->parallel, from.path));
+    loop->saved_step = from.own ? t->state->step : -1;
+    net_set_params(t->net, t->state->params);
+    TRY(parallel_agree(t->parallel, t->parallel->rank == 0 ? open_files(loop) : IDDPM_OK));
     loop->metrics.since = clock_seconds();
     loop->metrics.since_step = t->state->step;
-    if (from[0]) log_info("continuing from %s, step %lld", from, (long long)t->state->step);
+    if (from.path[0]) log_info("continuing from %s, step %lld", from.path, (long long)t->state->step);
     log_info("%s: %llu parameters, batch %lld in %d leaves on %d rank%s, steps %lld to %lld", config->run.dir,
              (unsigned long long)net_parameters(t->net), (long long)config->train.batch_size, t->plan.leaves.total,
              t->parallel->size, t->parallel->size > 1 ? "s" : "", (long long)t->state->step,
@@ -137,7 +158,7 @@ enum iddpm_status train_run(const struct parallel *parallel, struct config *conf
     if (status == IDDPM_OK) {
         log_progress_start(&loop.progress, "train", "steps", (double)loop.trainer.state->step,
                            (double)loop.trainer.plan.total_steps);
-        status = steps(&loop);
+        status = save_after(&loop, steps(&loop));
     }
     metrics_close(&loop.metrics);
     trainer_destroy(&loop.trainer);

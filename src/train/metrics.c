@@ -23,7 +23,8 @@ static void add_field(struct field *fields, int *n, const char *name, double val
 }
 
 /* The authors' keys (train_util.py, log_loss_dict and log_step), then ours. */
-static int collect(const struct metrics *metrics, const struct train_state *state, int64_t batch, struct field *fields)
+static int collect(const struct metrics *metrics, const struct train_state *state, int64_t batch, double peak_bytes,
+                   struct field *fields)
 {
     static const char *const terms[TERMS] = {"loss", "mse", "vb"};
     int n = 0;
@@ -45,14 +46,14 @@ static int collect(const struct metrics *metrics, const struct train_state *stat
     add_field(fields, &n, "skipped", (double)state->skipped);
     add_field(fields, &n, "seconds", seconds);
     add_field(fields, &n, "images_per_s", (double)((state->step - metrics->since_step) * batch) / seconds);
-    add_field(fields, &n, "peak_bytes", (double)mem_peak_bytes());
+    add_field(fields, &n, "peak_bytes", peak_bytes);
     return n;
 }
 
-enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch)
+enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch, double peak_bytes)
 {
     struct field fields[FIELDS_MAX];
-    int n = metrics->json ? collect(metrics, state, batch, fields) : 0;
+    int n = metrics->json ? collect(metrics, state, batch, peak_bytes, fields) : 0;
     if (metrics->csv && ftell(metrics->csv) == 0)
         for (int i = 0; i < n; i++) fprintf(metrics->csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
     for (int i = 0; i < n; i++) {

@@ -1,11 +1,10 @@
 #include "run.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *step)
 {
-    char folder[PATH_SIZE];
+    char folder[PATH_SIZE], damage[1024] = "";
     int64_t *steps = NULL;
     int n = 0;
     path[0] = 0;
@@ -23,13 +22,21 @@ enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *st
             valid = checkpoint_verify(checkpoint);
             checkpoint_close(checkpoint);
         }
-        if (valid == IDDPM_OK)
+        if (valid == IDDPM_OK) {
             *step = steps[i];
-        else
-            log_warn("passed over: %s", iddpm_error_text());
+            break;
+        }
+        snprintf(damage, sizeof damage, "%.1000s", iddpm_error_text());
+        log_warn("passed over: %s", damage);
     }
     if (*step < 0) path[0] = 0;
     free(steps);
+    if (status == IDDPM_OK && n > 0 && *step < 0)
+        status =
+            iddpm_error(IDDPM_FAILED,
+                        "%s: none of its %d checkpoints can be read; the last one: %s. Repair them, or remove them "
+                        "to start over",
+                        folder, n, damage);
     return status;
 }
 
@@ -58,32 +65,53 @@ enum iddpm_status run_check(const struct config *config, bool *exists)
     return status;
 }
 
-/* Rank 0. */
-static enum iddpm_status find_start(const struct config *config, char *from)
+/* Checkpoints without the configuration that says what they are of. */
+static enum iddpm_status check_no_checkpoints(const struct config *config)
 {
-    char path[PATH_SIZE];
+    char folder[PATH_SIZE];
+    int64_t *steps = NULL;
+    int n = 0;
+    TRY(path_join(folder, config->run.dir, "checkpoints"));
+    if (path_is_folder(folder)) TRY(checkpoint_list(folder, &steps, &n));
+    free(steps);
+    if (n == 0) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED,
+                       "%s holds checkpoints, but %s has no config.yaml: put it back, or use another run.dir", folder,
+                       config->run.dir);
+}
+
+/* Rank 0. */
+static enum iddpm_status find_start(const struct config *config, struct run_start *start)
+{
     int64_t step = -1;
     bool exists;
     TRY(run_check(config, &exists));
-    if (exists) TRY(run_newest_checkpoint(config->run.dir, from, &step));
-    if (step < 0 && *config->train.resume_checkpoint) {
-        if (strlen(config->train.resume_checkpoint) >= PATH_SIZE)
-            return config_error(config, "train.resume_checkpoint", "the path is too long");
-        strcpy(from, config->train.resume_checkpoint);
-    }
-    char *text;
-    TRY(path_join(path, config->run.dir, "checkpoints"));
-    TRY(path_make_folders(path));
-    TRY(config_text(config, &text));
-    enum iddpm_status status = path_join(path, config->run.dir, "config.yaml");
-    if (status == IDDPM_OK) status = path_write_text(path, text);
-    free(text);
-    return status;
+    if (exists)
+        TRY(run_newest_checkpoint(config->run.dir, start->path, &step));
+    else
+        TRY(check_no_checkpoints(config));
+    start->own = step >= 0;
+    if (step > config->train.total_steps)
+        return config_error(config, "train.total_steps", "is %lld, but this run has done %lld steps",
+                            (long long)config->train.total_steps, (long long)step);
+    if (start->own || !*config->train.resume_checkpoint) return IDDPM_OK;
+    if (snprintf(start->path, PATH_SIZE, "%s", config->train.resume_checkpoint) >= PATH_SIZE)
+        return config_error(config, "train.resume_checkpoint", "the path is too long");
+    return IDDPM_OK;
 }
 
-enum iddpm_status run_open(const struct parallel *parallel, const struct config *config, char *from)
+enum iddpm_status run_find_start(const struct parallel *parallel, const struct config *config, struct run_start *start)
 {
-    from[0] = 0;
-    TRY(parallel_agree(parallel, parallel->rank == 0 ? find_start(config, from) : IDDPM_OK));
-    return parallel_broadcast(parallel, from, PATH_SIZE);
+    *start = (struct run_start){0};
+    TRY(parallel_agree(parallel, parallel->rank == 0 ? find_start(config, start) : IDDPM_OK));
+    return parallel_broadcast(parallel, start, sizeof *start);
+}
+
+enum iddpm_status run_write_config(const struct config *config, const char *text)
+{
+    char path[PATH_SIZE];
+    TRY(path_join(path, config->run.dir, "checkpoints"));
+    TRY(path_make_folders(path));
+    TRY(path_join(path, config->run.dir, "config.yaml"));
+    return path_write_text(path, text);
 }

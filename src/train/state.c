@@ -1,5 +1,7 @@
 #include "state.h"
 
+#include "iddpm/kernels.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +25,7 @@ enum iddpm_status state_create(struct train_state **out, const struct config *co
         *out = NULL;
         return status;
     }
+    snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
     net_init_params(net, (uint64_t)config->run.seed, state->params);
     for (int i = 0; i < state->n_ema; i++) memcpy(state->emas[i], state->params, state->flat * sizeof(float));
     return IDDPM_OK;
@@ -41,6 +44,8 @@ void state_destroy(struct train_state *state)
 
 /* ---- the arrays of a checkpoint ------------------------------------------------------------------------------------
  */
+
+enum { OTHER_ARRAYS = 9 }; /* beside those of the parameters */
 
 struct layout {
     struct store_array *arrays;
@@ -67,23 +72,20 @@ static void layout_flat(struct layout *layout, const struct train_state *state, 
     }
 }
 
-static void ema_group(double rate, char out[64])
-{
-    snprintf(out, 64, "ema/%.10g", rate);
-}
+/* What a checkpoint may lack: EMA i is bit i, the history of the loss-aware sampler the last bit. */
+#define PART_SAMPLER (1u << 31)
 
-/* emas: which of them, a bit each */
-static enum iddpm_status layout_create(struct layout *layout, struct train_state *state, unsigned emas)
+static enum iddpm_status layout_create(struct layout *layout, struct train_state *state, unsigned parts)
 {
-    size_t room = (size_t)(3 + state->n_ema) * (size_t)net_param_count(state->net) + 8;
+    size_t room = (size_t)(3 + state->n_ema) * (size_t)net_param_count(state->net) + OTHER_ARRAYS;
     *layout = (struct layout){0};
     TRY(mem_alloc(&layout->arrays, room, sizeof *layout->arrays, "list of checkpoint arrays"));
     TRY(mem_alloc(&layout->paths, room, sizeof *layout->paths, "list of checkpoint arrays"));
     layout_flat(layout, state, "params", state->params);
     for (int i = 0; i < state->n_ema; i++) {
-        char group[64];
-        ema_group(state->ema_rates[i], group);
-        if (emas & 1u << i) layout_flat(layout, state, group, state->emas[i]);
+        char group[CONFIG_EMA_GROUP];
+        config_ema_group(state->ema_rates[i], group);
+        if (parts & 1u << i) layout_flat(layout, state, group, state->emas[i]);
     }
     layout_flat(layout, state, "optimizer/exp_avg", state->exp_avg);
     layout_flat(layout, state, "optimizer/exp_avg_sq", state->exp_avg_sq);
@@ -94,7 +96,9 @@ static enum iddpm_status layout_create(struct layout *layout, struct train_state
     layout_add(layout, "train", "skipped_in_row", STORE_I64, 0, NULL, &state->skipped_in_row);
     layout_add(layout, "train", "metric_sums", STORE_F64, 1, &slots, state->sums);
     layout_add(layout, "train", "metric_counts", STORE_F64, 1, &slots, state->counts);
-    if (state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT) {
+    const uint64_t isa = sizeof state->isa;
+    layout_add(layout, "train", "isa", STORE_U8, 1, &isa, state->isa);
+    if (parts & PART_SAMPLER) {
         layout_add(layout, "sampler", "history", STORE_F64, 2, (uint64_t[]){steps, SAMPLER_HISTORY},
                    state->sampler->history);
         layout_add(layout, "sampler", "counts", STORE_I64, 1, &steps, state->sampler->counts);
@@ -112,7 +116,8 @@ enum iddpm_status state_write(const struct train_state *state, const struct para
                               const char *config_text)
 {
     struct layout layout;
-    enum iddpm_status status = layout_create(&layout, (struct train_state *)state, ~0u); /* only read from */
+    unsigned parts = state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT ? ~0u : ~PART_SAMPLER;
+    enum iddpm_status status = layout_create(&layout, (struct train_state *)state, parts); /* only read from */
     status = parallel_agree(parallel, status);
     if (status == IDDPM_OK)
         status = checkpoint_write(parallel, path, state->step, config_text, layout.n, layout.arrays);
@@ -120,39 +125,59 @@ enum iddpm_status state_write(const struct train_state *state, const struct para
     return status;
 }
 
-/* Which EMAs the file has: a bit each, found by rank 0. */
-static enum iddpm_status find_emas(const struct train_state *state, const struct parallel *parallel, const char *path,
-                                   unsigned *found)
+/* Rank 0: whether the history in the file is of as many timesteps. */
+static bool has_history(const struct checkpoint *checkpoint, const struct train_state *state)
+{
+    int i = checkpoint_find(checkpoint, "sampler/history");
+    return i >= 0 && checkpoint_array(checkpoint, i).dims[0] == (uint64_t)state->sampler->num_timesteps;
+}
+
+/* Which of the parts that may be missing the file has: found by rank 0. */
+static enum iddpm_status find_parts(const struct train_state *state, const struct parallel *parallel, const char *path,
+                                    unsigned *found)
 {
     enum iddpm_status status = IDDPM_OK;
     struct checkpoint *checkpoint = NULL;
     *found = 0;
     if (parallel->rank == 0) status = checkpoint_open(&checkpoint, path);
     for (int i = 0; checkpoint && i < state->n_ema; i++) {
-        char group[64], first[256];
-        ema_group(state->ema_rates[i], group);
+        char group[CONFIG_EMA_GROUP], first[256];
+        config_ema_group(state->ema_rates[i], group);
         snprintf(first, sizeof first, "%s/%s", group, net_param(state->net, 0)->name);
         if (checkpoint_find(checkpoint, first) >= 0) *found |= 1u << i;
     }
+    if (checkpoint && state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT && has_history(checkpoint, state))
+        *found |= PART_SAMPLER;
     if (checkpoint) checkpoint_close(checkpoint);
     TRY(parallel_agree(parallel, status));
     return parallel_broadcast(parallel, found, sizeof *found);
 }
 
+static void warn_of_missing(const struct train_state *state, const char *path, unsigned parts)
+{
+    for (int i = 0; i < state->n_ema; i++)
+        if (!(parts & 1u << i))
+            log_warn("%s has no EMA of rate %g: it starts from the parameters", path, state->ema_rates[i]);
+    if (state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT && !(parts & PART_SAMPLER))
+        log_warn("%s has no losses of these timesteps: the sampler starts without", path);
+    if (strncmp(state->isa, kernels_isa(), sizeof state->isa) != 0)
+        log_warn("%s was written with instruction set '%.*s', this is '%s': bits will differ", path,
+                 (int)sizeof state->isa, state->isa, kernels_isa());
+}
+
 enum iddpm_status state_read(struct train_state *state, const struct parallel *parallel, const char *path)
 {
-    unsigned emas;
+    unsigned parts;
     struct layout layout;
-    TRY(find_emas(state, parallel, path, &emas));
-    enum iddpm_status status = parallel_agree(parallel, layout_create(&layout, state, emas));
+    TRY(find_parts(state, parallel, path, &parts));
+    enum iddpm_status status = parallel_agree(parallel, layout_create(&layout, state, parts));
     if (status == IDDPM_OK) status = checkpoint_read_all(parallel, path, layout.n, layout.arrays);
     layout_destroy(&layout);
     if (status != IDDPM_OK) return status;
-    for (int i = 0; i < state->n_ema; i++) {
-        if (emas & 1u << i) continue;
-        log_warn("%s has no EMA of rate %.10g: it starts from the parameters", path, state->ema_rates[i]);
-        memcpy(state->emas[i], state->params, state->flat * sizeof(float));
-    }
+    warn_of_missing(state, path, parts);
+    for (int i = 0; i < state->n_ema; i++)
+        if (!(parts & 1u << i)) memcpy(state->emas[i], state->params, state->flat * sizeof(float));
+    snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
     sampler_refresh(state->sampler);
     return IDDPM_OK;
 }

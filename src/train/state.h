@@ -19,6 +19,7 @@ struct train_state {
     int64_t updates; /* of them, those that changed the parameters */
     int64_t skipped; /* those that were not finite */
     int64_t skipped_in_row;
+    char isa[16]; /* instruction set of the kernels; another one gives other bits */
     double sums[METRIC_SLOTS], counts[METRIC_SLOTS];
     struct sampler *sampler;
 };

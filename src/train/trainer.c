@@ -45,6 +45,8 @@ static enum iddpm_status create_buffers(struct trainer *t)
 enum iddpm_status trainer_create(struct trainer *t)
 {
     const struct config *config = t->config;
+    if (!*config->run.dir) return config_error(config, "run.dir", "not set: give the run a folder");
+    if (!*config->data.path) return config_error(config, "data.path", "not set: name the folder of a data set");
     TRY(dataset_open(&t->data, config->data.path));
     TRY(train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan));
     TRY(diffusion_create(&t->diffusion, &t->plan.spec.diffusion));

@@ -108,6 +108,39 @@ expect 2 ranks 1 train data
 says "no run is in this folder"
 [ ! -e runs/no ] || complain "a refused run left a folder"
 
+expect 2 ranks 1 train tiny.yaml run.dir=
+says "run.dir"
+expect 2 ranks 2 train tiny.yaml run.dir=runs/no data.path=
+counts 1 "data.path"
+expect 2 ranks 1 train runs/on1 total_steps=6
+says "has done 12 steps"
+
+# A checkpoint that does not fit, or is not there, leaves nothing that stands in the way of the right one.
+expect 1 ranks 2 train tiny.yaml run.dir=runs/no resume_checkpoint=nowhere.h5
+counts 1 "nowhere.h5"
+expect 1 ranks 2 train tiny.yaml run.dir=runs/no num_channels=64 resume_checkpoint=runs/on1/checkpoints/step-00000008.h5
+counts 1 "time_embed"
+[ ! -e runs/no ] || complain "a refused run left a folder"
+expect 0 ranks 1 train tiny.yaml run.dir=runs/other schedule_sampler=uniform resume_checkpoint=runs/on1/checkpoints/step-00000008.h5
+expect 0 ranks 1 train tiny.yaml run.dir=runs/back total_steps=14 resume_checkpoint=runs/other/checkpoints/step-00000012.h5
+says "the sampler starts without"
+
+# Checkpoints that all are damaged, or lost their configuration, are never trained over.
+cp -r runs/on1 runs/damaged
+for file in runs/damaged/checkpoints/*; do printf 'x' | dd of="$file" bs=1 seek=40000 conv=notrunc 2>/dev/null; done
+expect 1 ranks 2 train runs/damaged total_steps=20
+says "none of its 3 checkpoints can be read"
+[ "$(wc -l <runs/damaged/metrics.jsonl)" = 3 ] || complain "metrics of a damaged run were cut"
+rm runs/damaged/config.yaml
+expect 1 ranks 2 train tiny.yaml run.dir=runs/damaged
+says "no config.yaml"
+
+# The only sound checkpoint stays, however many damaged ones are newer.
+cp -r runs/on1 runs/half
+for step in 08 12; do printf 'x' | dd of=runs/half/checkpoints/step-000000$step.h5 bs=1 seek=40000 conv=notrunc 2>/dev/null; done
+expect 0 ranks 1 train runs/half total_steps=6 store.keep=1
+[ -e runs/half/checkpoints/step-00000006.h5 ] || complain "pruned: $(ls runs/half/checkpoints)"
+
 # Not finite: skipped and counted, and the run ends after ten in a row with what it saw.
 expect 1 ranks 2 train tiny.yaml run.dir=runs/nan lr=1e30 total_steps=40
 says "not finite"

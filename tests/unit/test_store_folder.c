@@ -101,11 +101,24 @@ static void newest_are_kept(void **state)
 {
     (void)state;
     make_all();
-    assert_int_equal(checkpoint_prune(folder, 2, 0, 100), IDDPM_OK);
+    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 2, 0, 100), IDDPM_OK);
     check_steps(2, (int64_t[]){400, 123456789});
     check_foreign();
-    assert_int_equal(checkpoint_prune(folder, 5, 0, 100), IDDPM_OK);
+    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 5, 0, 100), IDDPM_OK);
     check_steps(2, (int64_t[]){400, 123456789});
+}
+
+/* Files newer than the one just written are not trusted: they neither stay in its place nor go. */
+static void later_ones_do_not_count(void **state)
+{
+    (void)state;
+    make_all();
+    assert_int_equal(checkpoint_prune(folder, 300, 1, 0, 100), IDDPM_OK);
+    int64_t *steps;
+    int n;
+    assert_int_equal(checkpoint_list(folder, &steps, &n), IDDPM_OK);
+    assert_true(n >= 2 && steps[0] == 300 && steps[n - 1] == 123456789);
+    free(steps);
 }
 
 /* Step 350 was saved on a signal; it is no 3rd save, though 350 / 100 is 3. */
@@ -113,7 +126,7 @@ static void every_kth_is_kept(void **state)
 {
     (void)state;
     make_all();
-    assert_int_equal(checkpoint_prune(folder, 1, 3, 100), IDDPM_OK);
+    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 1, 3, 100), IDDPM_OK);
     check_steps(2, (int64_t[]){300, 123456789});
     check_foreign();
 }
@@ -122,9 +135,9 @@ static void the_last_one_stays(void **state)
 {
     (void)state;
     make_all();
-    assert_int_equal(checkpoint_prune(folder, 0, 0, 0), IDDPM_OK);
+    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 0, 0, 0), IDDPM_OK);
     check_steps(1, (int64_t[]){123456789});
-    assert_int_equal(checkpoint_prune("/nowhere", 1, 0, 0), IDDPM_FAILED);
+    assert_int_equal(checkpoint_prune("/nowhere", INT64_MAX, 1, 0, 0), IDDPM_FAILED);
 }
 
 static void what_cannot_be_removed(void **state)
@@ -132,7 +145,7 @@ static void what_cannot_be_removed(void **state)
     (void)state;
     assert_int_equal(path_write_text(in_folder("step-00000100.h5"), "x"), IDDPM_OK);
     assert_int_equal(mkdir(in_folder("step-00000050.h5"), 0777), 0);
-    assert_int_equal(checkpoint_prune(folder, 1, 0, 0), IDDPM_FAILED);
+    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 1, 0, 0), IDDPM_FAILED);
     assert_non_null(strstr(iddpm_error_text(), "step-00000050.h5: cannot remove"));
     rmdir(in_folder("step-00000050.h5"));
 }
@@ -145,6 +158,7 @@ int main(void)
         TEST(paths),
         TEST(listing),
         TEST(newest_are_kept),
+        TEST(later_ones_do_not_count),
         TEST(every_kth_is_kept),
         TEST(the_last_one_stays),
         TEST(what_cannot_be_removed),
