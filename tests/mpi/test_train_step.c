@@ -1,0 +1,299 @@
+/* One training step on ranks (src/train/step.h) against its definition: the whole batch in one run of a network of the
+ * test's own, the update written out in double. */
+#include "../../src/train/step.h"
+
+#include "check.h"
+#include "iddpm/kernels.h"
+#include "network.h"
+#include "ranks.h"
+#include "scratch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLERANCE_GRADIENT 2e-5 /* of the largest element: float32 sums in another order */
+#define TOLERANCE_UPDATE 1e-6
+
+/* The step before and the updates before differ as after skipped steps. */
+enum {
+    STEPS = 4,
+    BATCH = 16,
+    LEAVES = 4,
+    IMAGES = BATCH / LEAVES,
+    SIZE = 8,
+    PIXELS = SIZE * SIZE,
+    STEP = 4,
+    UPDATES = 2
+};
+
+static char folder[PATH_SIZE];
+
+static void must(enum iddpm_status status)
+{
+    if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
+}
+
+static float *copy_of(const float *x, size_t n)
+{
+    float *copy = malloc(n * sizeof *copy);
+    assert_non_null(copy);
+    return memcpy(copy, x, n * sizeof *copy);
+}
+
+static struct config *configuration(const char *reduction)
+{
+    char path[PATH_SIZE + 16];
+    snprintf(path, sizeof path, "data.path=%s/data", folder);
+    const char *keys[] = {path,
+                          reduction,
+                          "run.seed=7",
+                          "image_size=8",
+                          "in_channels=1",
+                          "num_channels=32",
+                          "channel_mult=1",
+                          "num_res_blocks=1",
+                          "attention_resolutions=8",
+                          "num_heads=1",
+                          "dropout=0.1",
+                          "diffusion_steps=4",
+                          "noise_schedule=cosine",
+                          "learn_sigma=true",
+                          "batch_size=16",
+                          "microbatch=3",
+                          "parallel.leaves=4",
+                          "lr=0.01",
+                          "weight_decay=0.1",
+                          "lr_anneal_steps=10",
+                          "ema_rate=0.1,0.99",
+                          "ema_warmup=true",
+                          "schedule_sampler=loss-second-moment"};
+    struct config *config;
+    must(config_load(&config, NULL, sizeof keys / sizeof *keys, keys));
+    return config;
+}
+
+/* A trainer in the middle of a run: parameters by the rule, moments that are not zero (so that no step of Adam is the
+ * sign of rounding), a sampler that prefers late timesteps. */
+static void open_trainer(struct trainer *t, const struct config *config)
+{
+    *t = (struct trainer){.parallel = &ranks, .config = config};
+    must(trainer_create(t));
+    struct train_state *state = t->state;
+    network_fill(t->net, state->params);
+    for (size_t i = 0; i < state->flat; i++) {
+        state->exp_avg[i] = 0.001f * (float)(i % 7);
+        state->exp_avg_sq[i] = 0.01f;
+    }
+    state->step = STEP;
+    state->updates = UPDATES;
+    for (int time = 0; time < STEPS; time++) {
+        state->sampler->counts[time] = SAMPLER_HISTORY;
+        for (int i = 0; i < SAMPLER_HISTORY; i++) state->sampler->history[time * SAMPLER_HISTORY + i] = 1 + time;
+    }
+    sampler_refresh(state->sampler);
+}
+
+/* Timesteps with p_t as sqrt(E[L^2]), here 1 : 2 : 3 : 4 but for the uniform share, and weights 1 / (T p_t). */
+static void draw(uint32_t slot, int *time, double *weight)
+{
+    struct rng rng = {7, RNG_TIMESTEP, STEP, slot};
+    double u = rng_one_uniform(&rng), below = 0, p = 0;
+    for (*time = -1; *time + 1 < STEPS && u >= below; below += p)
+        p = (1 - SAMPLER_UNIFORM_PROB) * (++*time + 1) / 10 + SAMPLER_UNIFORM_PROB / STEPS;
+    *weight = 1 / (STEPS * p);
+}
+
+/* The gradient of mean(loss weight) of the batch, and what is known of each image. */
+static float *whole_gradient(const struct trainer *t, struct image_terms *terms)
+{
+    double *x_start = malloc(sizeof(double) * BATCH * PIXELS), *x_t = malloc(sizeof(double) * BATCH * PIXELS);
+    double *noise = malloc(sizeof(double) * BATCH * PIXELS), times[BATCH];
+    uint32_t slots[BATCH];
+    uint8_t pixels[IMAGES * PIXELS];
+    struct net *net;
+    must(unet_create(&net, &t->plan.spec.unet, BATCH, NET_TRAINING, 1));
+    net_set_params(net, t->state->params);
+    for (int i = 0; i < BATCH; i++) {
+        double *x = x_start + i * PIXELS, *eps = noise + i * PIXELS;
+        if (i % IMAGES == 0) {
+            struct leaf_reader *reader;
+            must(leaf_reader_create(&reader, t->data, i / IMAGES, LEAVES, 7, 0));
+            must(leaf_reader_get(reader, STEP * IMAGES, IMAGES, pixels, NULL));
+            leaf_reader_destroy(reader);
+        }
+        slots[i] = (uint32_t)i;
+        draw(slots[i], &terms[i].t, &terms[i].weight);
+        rng_normal(&(struct rng){7, RNG_NOISE, STEP, slots[i]}, PIXELS, eps);
+        for (int k = 0; k < PIXELS; k++) x[k] = pixels[i % IMAGES * PIXELS + k] / 127.5 - 1;
+        q_sample(t->diffusion, terms[i].t, PIXELS, x, eps, x_t + i * PIXELS);
+        times[i] = diffusion_model_timestep(t->diffusion, terms[i].t);
+    }
+    for (int k = 0; k < BATCH * PIXELS; k++) net_input_data(net, 0)[k] = (float)x_t[k];
+    struct net_run run = {.n = BATCH, .timesteps = times, .seed = 7, .step = STEP, .slots = slots};
+    net_forward(net, &run);
+    for (int i = 0; i < BATCH; i++) {
+        struct loss_terms losses;
+        int at = i * PIXELS;
+        training_losses(t->diffusion, terms[i].t, PIXELS, 1, x_start + at, x_t + at, noise + at,
+                        net_output_data(net) + 2 * at, terms[i].weight / BATCH, &losses, net_output_grad(net) + 2 * at);
+        terms[i].losses[0] = losses.loss;
+    }
+    float *grad = calloc(t->state->flat, sizeof *grad);
+    net_backward(net, &run, grad);
+    net_destroy(net);
+    free(x_start);
+    free(x_t);
+    free(noise);
+    return grad;
+}
+
+static void check_floats(size_t n, const float *got, const double *want, double tolerance, const char *what)
+{
+    double *x = malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = got[i];
+    check_scaled(n, x, want, tolerance, "%s", what);
+    free(x);
+}
+
+/* AdamW (Loshchilov & Hutter, algorithm 2) and the EMAs at update 3: annealed to 6 / 10, EMA rates at most 4 / 13. */
+static void check_update(const struct trainer *t, const float *params, float *const *emas, const float *exp_avg,
+                         const float *grad)
+{
+    const struct train_state *state = t->state;
+    const double lr = 0.01 * (1 - STEP / 10.0), rates[] = {0.1, 4.0 / 13};
+    size_t n = state->flat;
+    double *m = malloc(n * sizeof *m), *p = malloc(n * sizeof *p), *ema = malloc(n * sizeof *ema);
+    for (size_t i = 0; i < n; i++) {
+        m[i] = 0.9 * exp_avg[i] + 0.1 * grad[i];
+        double v = 0.999 * 0.01 + 0.001 * grad[i] * grad[i];
+        p[i] = params[i] * (1 - lr * 0.1) - lr * m[i] / (1 - pow(0.9, 3)) / (sqrt(v / (1 - pow(0.999, 3))) + 1e-8);
+    }
+    check_floats(n, state->exp_avg, m, TOLERANCE_GRADIENT, "exp_avg");
+    check_floats(n, state->params, p, TOLERANCE_UPDATE, "params");
+    for (int k = 0; k < 2; k++) {
+        for (size_t i = 0; i < n; i++) ema[i] = rates[k] * emas[k][i] + (1 - rates[k]) * p[i];
+        check_floats(n, state->emas[k], ema, TOLERANCE_UPDATE, k ? "the EMA in its warm-up" : "the EMA of rate 0.1");
+    }
+    free(m);
+    free(p);
+    free(ema);
+}
+
+static void check_terms(const struct trainer *t, const struct image_terms *terms)
+{
+    double sum = 0;
+    int seen[STEPS] = {0};
+    for (int i = BATCH - 1; i >= 0; i--) { /* the newest loss of a timestep is the last of its history */
+        const struct image_terms *got = &t->all_terms[i], *want = &terms[i];
+        assert_int_equal(got->t, want->t);
+        check_close(1, &got->weight, &want->weight, 1e-12, 0, "weight of image %d", i);
+        check_close(1, got->losses, want->losses, TOLERANCE_LOSS, 0, "loss of image %d", i);
+        const double *history = t->state->sampler->history + want->t * SAMPLER_HISTORY;
+        assert_true(history[SAMPLER_HISTORY - ++seen[want->t]] == got->losses[0]);
+        sum += want->losses[0] * want->weight;
+    }
+    check_close(1, &t->state->sums[0], &sum, TOLERANCE_LOSS, 0, "sum of the losses");
+    assert_true(t->state->counts[0] == BATCH);
+}
+
+static void check_step(const char *reduction)
+{
+    struct config *config = configuration(reduction);
+    struct trainer t;
+    struct image_terms terms[BATCH];
+    open_trainer(&t, config);
+    size_t n = t.state->flat;
+    float *params = copy_of(t.state->params, n), *exp_avg = copy_of(t.state->exp_avg, n);
+    float *emas[] = {copy_of(t.state->emas[0], n), copy_of(t.state->emas[1], n)}, *grad = whole_gradient(&t, terms);
+    must(train_step(&t));
+    double *want = malloc(n * sizeof *want), norm = 0;
+    for (size_t i = 0; i < n; i++) {
+        want[i] = grad[i];
+        norm += want[i] * want[i];
+    }
+    norm = sqrt(norm);
+    check_floats(n, t.grads[0], want, TOLERANCE_GRADIENT, "mean gradient");
+    check_close(1, &t.grad_norm, &norm, TOLERANCE_GRADIENT, 0, "norm of the gradient");
+    check_terms(&t, terms);
+    check_update(&t, params, emas, exp_avg, grad);
+    assert_int_equal(t.state->step, STEP + 1);
+    assert_int_equal(t.state->updates, UPDATES + 1);
+    assert_int_equal(t.state->skipped, 0);
+    float *arrays[] = {params, exp_avg, emas[0], emas[1], grad};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
+    free(want);
+    trainer_destroy(&t);
+    config_destroy(config);
+}
+
+static void a_step_of_allreduce(void **state)
+{
+    (void)state;
+    check_step("reduction=mpi_allreduce");
+}
+
+static void a_step_of_the_tree(void **state)
+{
+    (void)state;
+    check_step("reduction=reproducible");
+}
+
+/* One bad image, on the last rank only, and nobody learns from the step. */
+static void a_step_that_is_not_finite_changes_nothing(void **state)
+{
+    (void)state;
+    struct config *config = configuration("reduction=mpi_allreduce");
+    struct trainer t;
+    open_trainer(&t, config);
+    size_t n = t.state->flat;
+    if (ranks.rank == ranks.size - 1) t.state->params[0] = NAN;
+    net_set_params(t.net, t.state->params);
+    float *params = copy_of(t.state->params, n), *ema = copy_of(t.state->emas[1], n);
+    float *exp_avg = copy_of(t.state->exp_avg, n);
+    must(train_step(&t));
+    assert_memory_equal(t.state->params, params, n * sizeof *params);
+    assert_memory_equal(t.state->emas[1], ema, n * sizeof *ema);
+    assert_memory_equal(t.state->exp_avg, exp_avg, n * sizeof *exp_avg);
+    assert_true(t.state->sampler->history[SAMPLER_HISTORY - 1] == 1 && t.state->counts[0] == 0);
+    assert_int_equal(t.state->step, STEP + 1);
+    assert_int_equal(t.state->updates, UPDATES);
+    assert_int_equal(t.state->skipped, 1);
+    assert_int_equal(t.state->skipped_in_row, 1);
+    free(params);
+    free(ema);
+    free(exp_avg);
+    trainer_destroy(&t);
+    config_destroy(config);
+}
+
+static int make_data(void **state)
+{
+    (void)state;
+    char target[PATH_SIZE];
+    struct import_result result;
+    if (ranks.rank == 0) scratch_make(folder);
+    must(parallel_broadcast(&ranks, folder, sizeof folder));
+    must(path_join(target, folder, "data"));
+    const struct import_options options = {.kind = IMPORT_DIGITS, .target = target, .split = "train"};
+    must(parallel_agree(&ranks, ranks.rank == 0 ? data_import(&options, &result) : IDDPM_OK));
+    must(kernels_select(NULL));
+    return 0;
+}
+
+static int remove_data(void **state)
+{
+    (void)state;
+    parallel_barrier(&ranks);
+    if (ranks.rank == 0) scratch_remove(folder);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_step_of_allreduce), cmocka_unit_test(a_step_of_the_tree),
+                                       cmocka_unit_test(a_step_that_is_not_finite_changes_nothing)};
+    if (ranks_start(&argc, &argv, 120) != 0) return 1;
+    log_set_quiet(true);
+    return ranks_end(cmocka_run_group_tests(tests, make_data, remove_data));
+}
