@@ -47,6 +47,7 @@ static struct config *configuration(const char *reduction)
     snprintf(path, sizeof path, "data.path=%s/data", folder);
     const char *keys[] = {path,
                           reduction,
+                          "run.dir=unused", /* a plan wants one; a step writes nothing */
                           "run.seed=7",
                           "image_size=8",
                           "in_channels=1",
