@@ -28,8 +28,13 @@ step train jobs/configs/digits.yaml
 newer_than_run() { # FILE
     [ -e "$1" ] && [ -z "$(find $run/checkpoints -name 'step-*.h5' -newer "$1")" ]
 }
-newer_than_run $run/nll.txt || { step nll $run | tee -i $run/nll.part && mv $run/nll.part $run/nll.txt; }
-newer_than_run $run/samples.png || step sample $run --num 64 --out $run/samples.png
+if ! newer_than_run $run/nll.txt; then
+    step nll $run | tee -i $run/nll.part
+    mv $run/nll.part $run/nll.txt
+fi
+if ! newer_than_run $run/samples.png; then
+    step sample $run --num 64 --out $run/samples.png
+fi
 $iddpm plot $run
 
 echo

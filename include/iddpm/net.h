@@ -50,8 +50,6 @@ int net_concat(struct net *net, int a, int b); /* along channels; a value may be
 void net_output(struct net *net, int x);
 
 int net_channels(const struct net *net, int value);
-int net_height(const struct net *net, int value);
-int net_width(const struct net *net, int value);
 
 /* Ends building: schedule and plan. `allocate` false: only counts (for `iddpm info`). */
 enum iddpm_status net_finish(struct net *net, bool allocate);

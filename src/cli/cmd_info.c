@@ -105,7 +105,8 @@ static enum iddpm_status info_config(const struct cli *cli, const char *path, co
     struct config *config;
     TRY(config_load(&config, path, cli->argc - 1, (const char *const *)cli->argv + 1));
     printf("%s %s\n", run ? "run" : "configuration", run ? run : path);
-    enum iddpm_status status = run ? print_checkpoints(run) : IDDPM_OK;
+    enum iddpm_status status = run ? config_set(config, "run.dir", run) : IDDPM_OK; /* it may have been moved */
+    if (status == IDDPM_OK && run) status = print_checkpoints(run);
     if (status == IDDPM_OK) status = info_job(cli, config, ranks);
     config_destroy(config);
     return status;

@@ -1,7 +1,6 @@
 /* iddpm nll: bits/dim of images under a trained model. */
-#include "inference.h"
+#include "result_name.h"
 
-#include <ctype.h>
 #include <string.h>
 
 struct nll_command {
@@ -13,21 +12,18 @@ struct nll_command {
     char path[PATH_SIZE]; /* of the result */
 };
 
-/* RUN/nll/step-00001200-ema-0.999-digits-test.h5: a name for what was measured on what. */
+/* RUN/nll/step-00001200-ema-0.999-digits-test.h5: what was measured on what, then what is not default. */
 static enum iddpm_status name_result(struct nll_command *command)
 {
-    const struct model *model = command->inference.model;
-    const char *respacing = command->inference.respacing, *data = command->data->folder;
-    char name[PATH_SIZE], folder[PATH_SIZE];
-    size_t length = strlen(data), from;
-    while (length > 1 && data[length - 1] == '/') length--;
-    for (from = length; from > 0 && data[from - 1] != '/';) from--;
-    snprintf(name, sizeof name, "step-%08lld-%s-%.*s%s%s.h5", (long long)model->step, model->weights,
-             (int)(length - from), data + from, respacing ? "-" : "", respacing ? respacing : "");
-    for (char *c = name; *c; c++)
-        if (*c == '/' || isspace((unsigned char)*c)) *c = '-';
-    TRY(path_join(folder, model->folder, "nll"));
-    return path_join(command->path, folder, name);
+    const struct inference *inference = &command->inference;
+    char name[PATH_SIZE] = "";
+    int length;
+    const char *data = result_name_last(command->data->folder, &length);
+    result_name_add(name, "step-%08lld-%s-%.*s", (long long)inference->model->step, inference->model->weights, length,
+                    data);
+    if (inference->respacing) result_name_add(name, "-%s", inference->respacing);
+    if (command->images > 0) result_name_add(name, "-num%lld", (long long)command->images);
+    return result_name_path(command->path, inference, "nll", name, ".h5");
 }
 
 /* Not collective: the data set and the name of the result. */
@@ -89,7 +85,8 @@ enum iddpm_status cmd_nll(struct cli *cli)
     struct option options[OWN + INFERENCE_OPTIONS] = {
         {"data", "DATA", "data set to measure; without it data.eval_path of the run", .text = &command.data_path},
         {"num", "N", "only the first N images; 0: all", .integer = &command.images},
-        {"out", "FILE", "result; without it RUN/nll/step-N-WEIGHTS-DATA.h5", .text = &command.out},
+        {"out", "FILE", "result; without it RUN/nll/step-N-WEIGHTS-DATA.h5, with what is not default in its name",
+         .text = &command.out},
         {"npz", NULL, "beside it also the three NPZ files of the authors' image_nll.py", .flag = &command.npz},
     };
     inference_options(&command.inference, options + OWN);

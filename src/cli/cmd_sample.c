@@ -1,5 +1,5 @@
 /* iddpm sample: images from a trained model. */
-#include "inference.h"
+#include "result_name.h"
 
 #include <string.h>
 
@@ -26,18 +26,27 @@ static enum iddpm_status check(struct sample_command *command)
     return IDDPM_OK;
 }
 
+enum { IMAGES = 64 }; /* without --num */
+
+/* RUN/samples/step-00001200.png, and in the name what is not default. */
 static enum iddpm_status name_result(struct sample_command *command)
 {
-    const struct model *model = command->inference.model;
-    char name[64], folder[PATH_SIZE];
+    const struct inference *inference = &command->inference;
+    char name[PATH_SIZE] = "", eta[TEXT_NUMBER_SIZE];
     if (command->out) {
         if (strlen(command->out) >= PATH_SIZE) return iddpm_error(IDDPM_USAGE, "sample: the path of --out is too long");
         strcpy(command->path, command->out);
         return IDDPM_OK;
     }
-    snprintf(name, sizeof name, "step-%08lld.png", (long long)model->step);
-    TRY(path_join(folder, model->folder, "samples"));
-    return path_join(command->path, folder, name);
+    result_name_add(name, "step-%08lld", (long long)inference->model->step);
+    if (inference->weights) result_name_add(name, "-%s", inference->weights);
+    if (inference->respacing) result_name_add(name, "-%s", inference->respacing);
+    if (command->ddim) result_name_add(name, "-ddim");
+    text_from_number(command->eta, eta);
+    if (command->eta != 0) result_name_add(name, "-eta%s", eta);
+    if (command->label >= 0) result_name_add(name, "-class%lld", (long long)command->label);
+    if (command->images != IMAGES) result_name_add(name, "-num%lld", (long long)command->images);
+    return result_name_path(command->path, inference, "samples", name, ".png");
 }
 
 /* Rank 0. */
@@ -79,7 +88,7 @@ static enum iddpm_status run(struct cli *cli, struct sample_command *command)
 
 enum iddpm_status cmd_sample(struct cli *cli)
 {
-    struct sample_command command = {.images = 64, .label = -1};
+    struct sample_command command = {.images = IMAGES, .label = -1};
     enum { OWN = 7 };
     struct option options[OWN + INFERENCE_OPTIONS] = {
         {"num", "N", "number of images", .integer = &command.images, .min = 1},
@@ -87,7 +96,8 @@ enum iddpm_status cmd_sample(struct cli *cli)
         {"ddim", NULL, "deterministic DDIM steps instead of ancestral ones", .flag = &command.ddim},
         {"eta", "E", "noise of DDIM steps, 0 to 1", .number = &command.eta, .min = 0, .max = 1},
         {"class", "K", "class of every image; -1: random ones", .integer = &command.label, .min = -1},
-        {"out", "FILE", "picture; without it RUN/samples/step-N.png", .text = &command.out},
+        {"out", "FILE", "picture; without it RUN/samples/step-N.png, with what is not default in its name",
+         .text = &command.out},
         {"npz", NULL, "beside it also the NPZ file of the authors' image_sample.py", .flag = &command.npz},
     };
     inference_options(&command.inference, options + OWN);

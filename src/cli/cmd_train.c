@@ -38,7 +38,7 @@ enum iddpm_status cmd_train(struct cli *cli)
         "CONFIG|RUN [key=value ...]",
         "Trains the model of a configuration, or continues the run in a folder: the newest valid checkpoint, on any "
         "allowed number of ranks. SIGUSR1, SIGTERM or SIGINT end it with a checkpoint and exit status 75; the same "
-        "command then continues.",
+        "command then continues.\n\nThe keys, their defaults and meanings: `iddpm help config`.",
         1,
         INT_MAX,
         0,

@@ -56,7 +56,8 @@ static enum iddpm_status cifar10_fetch(void *state, uint64_t i, uint8_t *image, 
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-static enum iddpm_status open_file(struct cifar10 *cifar10, const char *path)
+/* A file cut at the border of a record can only be told by their number: `strict` refuses any but the real one. */
+static enum iddpm_status open_file(struct cifar10 *cifar10, const char *path, bool strict)
 {
     int f = cifar10->files;
     struct stat info;
@@ -76,6 +77,11 @@ static enum iddpm_status open_file(struct cifar10 *cifar10, const char *path)
             "or not of CIFAR-10's binary version",
             path, (unsigned long long)size, (unsigned long long)records, RECORD, (unsigned long long)(size % RECORD));
     cifar10->file[f].records = records;
+    if (strict && records != RECORDS)
+        return iddpm_error(IDDPM_FAILED,
+                           "%s: %llu records where CIFAR-10 has %d: the file is short (cut off) or of another data "
+                           "set; without --strict it is imported",
+                           path, (unsigned long long)records, RECORDS);
     if (records == RECORDS)
         log_info("%s: %d records", path, RECORDS);
     else
@@ -84,7 +90,7 @@ static enum iddpm_status open_file(struct cifar10 *cifar10, const char *path)
 }
 
 /* The files of a split in the folder of the binary version, or in the one that its archive makes. */
-static enum iddpm_status open_split(struct cifar10 *cifar10, char *folder, bool test)
+static enum iddpm_status open_split(struct cifar10 *cifar10, char *folder, bool test, bool strict)
 {
     char path[PATH_SIZE], name[32];
     TRY(path_join(path, folder, "cifar-10-batches-bin"));
@@ -92,7 +98,7 @@ static enum iddpm_status open_split(struct cifar10 *cifar10, char *folder, bool 
     for (int i = 1; i <= (test ? 1 : FILES_MAX); i++) {
         snprintf(name, sizeof name, test ? "test_batch.bin" : "data_batch_%d.bin", i);
         TRY(path_join(path, folder, name));
-        TRY(open_file(cifar10, path));
+        TRY(open_file(cifar10, path, strict));
     }
     return IDDPM_OK;
 }
@@ -102,13 +108,13 @@ static enum iddpm_status open_files(const struct import_options *options, struct
 {
     TRY(path_join(folder, options->source, ""));
     if (path_is_folder(options->source))
-        return open_split(cifar10, folder, options->split && strcmp(options->split, "test") == 0);
+        return open_split(cifar10, folder, options->split && strcmp(options->split, "test") == 0, options->strict);
     if (options->split)
         return iddpm_error(IDDPM_USAGE, "%s: a single file has no --split; name the folder", options->source);
     snprintf(folder, PATH_SIZE, "%s", options->source);
     char *slash = strrchr(folder, '/');
     snprintf(slash ? slash + 1 : folder, 2, slash ? "" : ".");
-    return open_file(cifar10, options->source);
+    return open_file(cifar10, options->source, options->strict);
 }
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */

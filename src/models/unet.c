@@ -1,15 +1,15 @@
 /* The authors' UNet (unet.py, UNetModel and SuperResModel), op by op and name by name. */
-#include "iddpm/models.h"
+#include "unet.h"
 
 #include <string.h>
 
-enum { NONE = -1, SKIPS_MAX = UNET_LEVELS_MAX * 64 };
+enum { NONE = -1 };
 
 struct builder {
     struct net *net;
     const struct unet_options *o;
     int emb; /* SiLU of the embedding of timestep and class; every block starts with it */
-    int skips[SKIPS_MAX], n_skips;
+    int skips[UNET_SKIPS_MAX], n_skips;
 };
 
 /* "input_blocks.3.0" and a part of it, in one of a few buffers that outlive the call they are an argument of */
@@ -46,16 +46,10 @@ static int attention_block(struct builder *b, const char *block, int x, int head
     return net_linear(net, name(block, "proj_out"), h, c, 1, x, NET_INIT_ZERO);
 }
 
-static bool attends(const struct unet_options *o, int ds)
-{
-    for (int i = 0; i < o->n_attention; i++)
-        if (o->attention_ds[i] == ds) return true;
-    return false;
-}
-
+/* Past the room (unet_skips) one is not kept; output_blocks then runs out of them, and the net fails to finish. */
 static void push(struct builder *b, int value)
 {
-    if (b->n_skips < SKIPS_MAX) b->skips[b->n_skips++] = value;
+    if (b->n_skips < UNET_SKIPS_MAX) b->skips[b->n_skips++] = value;
 }
 
 static int input_blocks(struct builder *b, int x)
@@ -70,7 +64,7 @@ static int input_blocks(struct builder *b, int x)
             snprintf(block, sizeof block, "input_blocks.%d.0", ++index);
             h = res_block(b, block, h, o->channel_mult[level] * o->model_channels);
             snprintf(block, sizeof block, "input_blocks.%d.1", index);
-            if (attends(o, ds)) h = attention_block(b, block, h, o->num_heads);
+            if (unet_attends(o, ds)) h = attention_block(b, block, h, o->num_heads);
             push(b, h);
         }
         if (level == o->n_mult - 1) break;
@@ -95,7 +89,7 @@ static int output_blocks(struct builder *b, int h)
             h = net_concat(b->net, h, b->n_skips > 0 ? b->skips[--b->n_skips] : NONE);
             snprintf(block, sizeof block, "output_blocks.%d.%d", index, part++);
             h = res_block(b, block, h, o->channel_mult[level] * o->model_channels);
-            if (attends(o, ds)) {
+            if (unet_attends(o, ds)) {
                 snprintf(block, sizeof block, "output_blocks.%d.%d", index, part++);
                 h = attention_block(b, block, h, heads);
             }

@@ -1,5 +1,5 @@
 /* The network that a configuration describes, with the checks of what no network can have (script_util.py). */
-#include "iddpm/models.h"
+#include "unet.h"
 
 #include <string.h>
 
@@ -34,6 +34,10 @@ static enum iddpm_status check_sizes(const struct config *config, const struct u
         return config_error(config, "model.image_size",
                             "%d is not divisible by %d: %d levels of channel_mult halve the image %d times",
                             o->image_size, factor, o->n_mult, o->n_mult - 1);
+    if (unet_skips(o) > UNET_SKIPS_MAX)
+        return config_error(config, "model.num_res_blocks",
+                            "%d at each of %d levels are too many: allowed are at most %d at this channel_mult",
+                            o->num_res_blocks, o->n_mult, UNET_SKIPS_MAX / o->n_mult - 1);
     return IDDPM_OK;
 }
 
@@ -41,9 +45,8 @@ static enum iddpm_status check_heads(const struct config *config, const struct u
 {
     for (int level = 0; level < o->n_mult; level++) {
         int channels = o->channel_mult[level] * o->model_channels;
-        bool here = level == o->n_mult - 1; /* the middle block always attends */
-        for (int i = 0; i < o->n_attention; i++) here |= o->attention_ds[i] == 1 << level;
-        if (here && channels % o->num_heads)
+        bool here = unet_attends(o, 1 << level), middle = level == o->n_mult - 1; /* which has num_heads */
+        if ((here || middle) && channels % o->num_heads)
             return config_error(config, "model.num_heads", "%d heads do not divide the %d channels at %d pixels",
                                 o->num_heads, channels, o->image_size >> level);
         if (here && o->num_heads_upsample != -1 && channels % o->num_heads_upsample)

@@ -142,16 +142,6 @@ int net_channels(const struct net *net, int value)
     return value < 0 ? 0 : net->values[value].c;
 }
 
-int net_height(const struct net *net, int value)
-{
-    return value < 0 ? 0 : net->values[value].h;
-}
-
-int net_width(const struct net *net, int value)
-{
-    return value < 0 ? 0 : net->values[value].w;
-}
-
 uint64_t net_macs(const struct net *net)
 {
     uint64_t sum = 0;

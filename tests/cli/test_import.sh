@@ -36,6 +36,9 @@ says "home: holds other files (letter)"
 expect 0 "$iddpm" import cifar10 "$cifar10" cifar
 prints "cifar: 500 images, 10 classes, 16 shards, 0 skipped"
 says "data_batch_3.bin: 100 records where CIFAR-10 has 10000"
+expect 1 "$iddpm" import cifar10 "$cifar10" cifar-strict --strict
+says "data_batch_1.bin: 100 records where CIFAR-10 has 10000: the file is short"
+[ ! -e cifar-strict ] || complain "cifar-strict is left"
 mkdir short && cp "$cifar10"/* short && truncate -s 300000 short/data_batch_4.bin
 expect 1 "$iddpm" import cifar10 short cifar-short
 says "short/data_batch_4.bin: 300000 bytes are 97 records of 3073 bytes and 1919 bytes more"

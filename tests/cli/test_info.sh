@@ -52,6 +52,8 @@ refuse "cifar10.yaml:8: model.image_size: 32 is not divisible by 64" channel_mul
 refuse "model.image_size=33 on the command line: 33 is not divisible by" image_size=33 channel_mult=1,2
 refuse "channel_mult: needed at an image_size of 48" image_size=48
 refuse "num_heads=3 on the command line: 3 heads do not divide" num_heads=3
+refuse "num_res_blocks=512 on the command line: 512 at each of 4 levels are too many: allowed are at most 255" num_res_blocks=512
+refuse "num_heads_upsample=3 on the command line: 3 heads do not divide" num_heads_upsample=3
 refuse "num_classes" class_cond=yes
 refuse "parallel.leaves=3 on the command line" leaves=3
 refuse "parallel.leaves=256 on the command line" leaves=256
@@ -62,6 +64,10 @@ refuse "num_chanels: unknown key; nearest is model.num_channels" num_chanels=64
 refuse "found 'many'; allowed is a whole number" batch_size=many
 refuse "info: --ranks: found '0'" --ranks 0
 refuse "info: unknown option --rank; nearest is --ranks" --rank=2
+
+# on the way up only what attends is asked; the middle block, here alone at 4 pixels with 3 x 128 channels, has num_heads
+expect 0 "$iddpm" info "$configs/cifar10.yaml" channel_mult=1,2,2,3 attention_resolutions=16 num_heads_upsample=256
+refuse "256 heads do not divide the 384 channels at 4 pixels" channel_mult=1,2,2,3 attention_resolutions=16 num_heads=256
 
 # with data: the same checks as the job, and what they need
 expect 0 "$iddpm" import digits data/digits --shards 4
@@ -99,6 +105,9 @@ expect 0 "$iddpm" train "$configs/digits.yaml" total_steps=1 ema_rate=0.9,0.999 
 expect 0 "$iddpm" info run
 prints "checkpoints      1, newest run/checkpoints/step-00000001.h5"
 prints "parameters       755298 in 128 tensors"
+cp -r run moved
+expect 0 "$iddpm" info moved --ranks 1
+prints "moved holds this run already: it would be continued"
 expect 0 "$iddpm" info run/checkpoints/step-00000001.h5
 prints "step             1"
 prints "weights          ema/0.9"

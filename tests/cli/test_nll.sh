@@ -12,7 +12,7 @@ same() { for name in vb mse xstart_mse prior total timesteps; do expect 0 h5diff
 expect 0 "$iddpm" nll run --num 23 --batch 4
 last_line_is_the_result
 prints "bits/dim of held-out under run, ema/0.5 of step 4, 20 timesteps"
-result=run/nll/step-00000004-ema-0.5-held-out.h5
+result=run/nll/step-00000004-ema-0.5-held-out-num23.h5
 prints "wrote $result"
 line=$(tail -1 "$work/out")
 for n in 2 3; do
@@ -32,9 +32,14 @@ done
 # Every option changes what it says.
 expect 0 "$iddpm" nll run/checkpoints/step-00000002.h5 --data digits --num 1 --weights params --respacing 5 --no-clip
 last_line_is_the_result # of one image: no standard error
-prints "wrote run/nll/step-00000002-params-digits-5.h5"
-expect 0 h5dump -d /timesteps run/nll/step-00000002-params-digits-5.h5
+result=run/nll/step-00000002-params-digits-5-num1-noclip.h5
+prints "wrote $result"
+expect 0 h5dump -d /timesteps "$result"
 prints "19, 14, 10, 5, 0"
+expect 0 "$iddpm" nll run --step 2 --respacing 2 --seed 3
+prints "wrote run/nll/step-00000002-ema-0.5-held-out-2-seed3.h5"
+expect 0 "$iddpm" nll run --step 2 --respacing 2 --seed 0 --data held-out/
+prints "wrote run/nll/step-00000002-ema-0.5-held-out-2.h5" # the run's seed
 expect 0 "$iddpm" nll run --step 2 --weights ema/0.9 --num 5 --seed 7 --out seven.h5
 expect 0 "$iddpm" nll run --step 2 --weights ema/0.9 --num 5 --seed 8 --out eight.h5
 expect 1 h5diff -q seven.h5 eight.h5 /vb

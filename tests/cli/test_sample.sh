@@ -2,14 +2,17 @@
 . "$(dirname "$0")/../support/shell.sh"
 . "$here/tests/support/tiny_run.sh"
 
+expect 0 "$iddpm" sample run --steps 2
+prints "wrote run/samples/step-00000004-2.png"
 expect 0 "$iddpm" sample run --num 7 --batch 2 --npz
 prints "7 samples of run, ema/0.5 of step 4, 20 steps"
-prints "wrote run/samples/step-00000004.png"
-prints "wrote run/samples/step-00000004.npz"
+picture=run/samples/step-00000004-num7.png archive=${picture%.png}.npz
+prints "wrote $picture"
+prints "wrote $archive"
 for n in 2 3; do
     expect 0 ranks "$n" sample run --num 7 --batch 2 --npz --out made/on$n.png
-    expect 0 cmp run/samples/step-00000004.png made/on$n.png
-    expect 0 cmp run/samples/step-00000004.npz made/on$n.npz
+    expect 0 cmp "$picture" made/on$n.png
+    expect 0 cmp "$archive" made/on$n.npz
 done
 head -c 8 made/on2.png | od -An -tx1 | grep -q "89 50 4e 47 0d 0a 1a 0a" || complain "made/on2.png is no PNG"
 
@@ -25,8 +28,10 @@ expect 0 "$iddpm" sample run --num 7 --batch 2 --npz --out ddim.png --ddim --ste
 prints "5 DDIM steps"
 expect 0 "$iddpm" sample run --num 7 --batch 2 --npz --out eta.png --ddim --steps 5 --eta 1
 expect 0 "$iddpm" sample run --num 7 --batch 2 --npz --out params.png --weights params
-for name in seed ddim eta params; do differ run/samples/step-00000004.npz $name.npz; done
+for name in seed ddim eta params; do differ "$archive" $name.npz; done
 differ ddim.npz eta.npz
+expect 0 "$iddpm" sample run --num 2 --ddim --steps 5 --eta 0.5 --weights ema/0.9 --seed 3 --no-clip
+prints "wrote run/samples/step-00000004-ema-0.9-5-ddim-eta0.5-num2-noclip-seed3.png"
 
 # Noise from a file: the seed does not matter any more.
 if command -v h5import >/dev/null; then
@@ -36,6 +41,11 @@ if command -v h5import >/dev/null; then
     expect 0 "$iddpm" sample run --num 2 --steps 5 --noise noise.h5 --npz --out given1.png --seed 1
     expect 0 "$iddpm" sample run --num 2 --steps 5 --noise noise.h5 --npz --out given2.png --seed 2
     expect 0 cmp given1.npz given2.npz
+    expect 0 "$iddpm" sample run --num 2 --steps 5 --noise ./noise.h5
+    prints "wrote run/samples/step-00000004-5-num2-noise-noise.h5.png"
+    ln -s noise.h5 "$(printf 'n%.0s' {1..190}).h5"
+    expect 2 "$iddpm" sample run --num 2 --steps 5 --noise nnn*.h5
+    says "too long"
     expect 2 "$iddpm" sample run --num 3 --steps 5 --noise noise.h5
     says "noise.h5: noise of 6 draws of 2 images of 64 elements; needed are 6 draws of 3 images of 64 elements"
 fi

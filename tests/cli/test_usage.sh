@@ -23,6 +23,9 @@ for command in $(awk '/^  [ *] [a-z]/ {sub(/^  [ *] /, ""); print $1}' "$work/li
     counts 1 "$command: unknown option --no-such-option; nearest is --"
 done
 
+expect 0 "$iddpm" train --help
+prints '`iddpm help config`'
+
 expect 0 "$iddpm" --version
 for name in "iddpm " "MPI " HDF5 OpenBLAS libyaml zlib libpng libjpeg kernels; do prints "$name"; done
 expect 0 env IDDPM_ISA=portable "$iddpm" --version
@@ -50,6 +53,24 @@ says "OMP_NUM_THREADS: found 'none'"
 expect 0 env OMP_NUM_THREADS=2,1 "$iddpm" help
 expect 1 sh -c '"$1" help >/dev/full' sh "$iddpm"
 says "standard output could not be written"
+
+# the quick start ends with the status of the step that failed; a program that only says what it was asked stands in
+mkdir -p "$work/quick/jobs" "$work/quick/build"
+cp "$here/jobs/quickstart.sh" "$work/quick/jobs"
+echo 'PACKAGES_PROGRAM=; packages_need() { :; }' >"$work/quick/jobs/packages.sh"
+echo 'build() { :; }' >"$work/quick/jobs/build.sh"
+echo 'launch() { "$@"; }' >"$work/quick/jobs/launch.sh"
+printf '#!/bin/sh\necho "asked: $1"\n[ "$1" != "$FAILING" ] || exit "$STATUS"\n' >"$work/quick/build/iddpm"
+chmod +x "$work/quick/build/iddpm"
+mkdir -p "$work/quick/runs/digits/checkpoints"
+for status in 1 75; do
+    expect $status env FAILING=nll STATUS=$status "$work/quick/jobs/quickstart.sh"
+    prints "asked: nll"
+    counts 0 "asked: sample"
+    [ ! -e "$work/quick/runs/digits/nll.txt" ] || complain "a failed nll left a result"
+done
+expect 0 env FAILING=none STATUS=0 "$work/quick/jobs/quickstart.sh"
+counts 1 "asked: sample"
 
 # on ranks: the status is the program's, an error is printed once
 for ranks in 1 2; do

@@ -193,6 +193,9 @@ static void short_files_of_cifar10_are_named(void **state)
     scratch_write(names, "\n \n", 3);
     assert_refused(&options, IDDPM_FAILED, "names no class");
     remove(names);
+    options.strict = true; /* whole records, but not all of them */
+    assert_refused(&options, IDDPM_FAILED, "data_batch_1.bin: 3 records where CIFAR-10 has 10000");
+    options.strict = false;
     assert_int_equal(import(&options).images, 3 + 4 * 11);
 }
 
