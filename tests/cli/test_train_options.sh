@@ -42,7 +42,7 @@ rates="ema_rate=0.18181818181818182,0.25,0.99 save_interval=1 total_steps=2"
 trained warm ema_warmup=true $rates
 # shellcheck disable=SC2086
 trained cold $rates
-first=/ema/0.1818181818
+first=/ema/0.18181818181818182
 expect 0 h5diff "$(at warm 1)" "$(at cold 1)" $first
 expect 0 h5diff "$(at warm 1)" "$(at warm 1)" $first /ema/0.25
 expect 0 h5diff "$(at warm 1)" "$(at warm 1)" $first /ema/0.99
