@@ -32,12 +32,12 @@ enum iddpm_status picture_grid(int n, int h, int w, int c, const uint8_t *images
 enum import_kind { IMPORT_DIGITS, IMPORT_CIFAR10, IMPORT_FOLDER, IMPORT_NPZ };
 struct import_options {
     enum import_kind kind;
-    const char *source;   /* digits: NULL for the built-in file */
-    const char *target;   /* folder to make; must not hold a data set yet */
-    int size;             /* folder: pixels; 0 elsewhere */
-    int shards;           /* 0: 16, or fewer when there are fewer images */
-    const char *split;    /* "train" (default) or "test" */
-    bool strict;          /* a picture that cannot be read fails the import */
+    const char *source; /* digits: NULL for the built-in file */
+    const char *target; /* folder to make; must not hold a data set yet */
+    int size;           /* folder: pixels; 0 elsewhere */
+    int shards;         /* 0: 16, or fewer when there are fewer images */
+    const char *split;  /* "train" (default) or "test" */
+    bool strict; /* a picture that cannot be read, or a CIFAR-10 file of other than 10,000 records, fails the import */
     bool authors_classes; /* cifar10: classes by sorted names */
     uint64_t seed;        /* of the order in which images are dealt */
 };
