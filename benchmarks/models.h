@@ -10,8 +10,8 @@
 
 #define BENCH_OVERRIDES 16
 
-/* "cifar10": the paper's 128-channel network with dropout 0.3; "imagenet64": the 128-channel one without. Ends the program
- * on another name. Returns how many. */
+/* "cifar10": the paper's 128-channel network with dropout 0.3; "imagenet64": the 128-channel one without. Ends the
+ * program on another name. Returns how many. */
 static inline int bench_model(const char *name, const char *overrides[BENCH_OVERRIDES])
 {
     bool cifar = strcmp(name, "cifar10") == 0;
