@@ -16,11 +16,6 @@ enum { SIZE = 8, BATCH = 3, IMAGES = 3 * BATCH + 2, CLASSES = 10 }; /* neither 2
 static char folder[PATH_SIZE];
 static struct dataset *data;
 
-static void must(enum iddpm_status status)
-{
-    if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
-}
-
 static struct model *open_model(int classes)
 {
     struct model_spec spec = {.unet = {.image_size = SIZE,

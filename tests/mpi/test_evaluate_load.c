@@ -12,11 +12,6 @@
 
 static char run[PATH_SIZE], checkpoints[PATH_SIZE];
 
-static void must(enum iddpm_status status)
-{
-    if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
-}
-
 static void refused(enum iddpm_status status, enum iddpm_status wanted, const char *text)
 {
     if (status != wanted || !strstr(iddpm_error_text(), text))

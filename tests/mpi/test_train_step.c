@@ -3,10 +3,10 @@
 #include "../../src/train/step.h"
 
 #include "check.h"
+#include "digits.h"
 #include "iddpm/kernels.h"
 #include "network.h"
 #include "ranks.h"
-#include "scratch.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,11 +28,6 @@ enum {
 };
 
 static char folder[PATH_SIZE];
-
-static void must(enum iddpm_status status)
-{
-    if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
-}
 
 static float *copy_of(const float *x, size_t n)
 {
@@ -271,13 +266,7 @@ static void a_step_that_is_not_finite_changes_nothing(void **state)
 static int make_data(void **state)
 {
     (void)state;
-    char target[PATH_SIZE];
-    struct import_result result;
-    if (ranks.rank == 0) scratch_make(folder);
-    must(parallel_broadcast(&ranks, folder, sizeof folder));
-    must(path_join(target, folder, "data"));
-    const struct import_options options = {.kind = IMPORT_DIGITS, .target = target, .split = "train"};
-    must(parallel_agree(&ranks, ranks.rank == 0 ? data_import(&options, &result) : IDDPM_OK));
+    digits_make(folder);
     must(kernels_select(NULL));
     return 0;
 }
@@ -285,8 +274,7 @@ static int make_data(void **state)
 static int remove_data(void **state)
 {
     (void)state;
-    parallel_barrier(&ranks);
-    if (ranks.rank == 0) scratch_remove(folder);
+    digits_remove(folder);
     return 0;
 }
 

@@ -61,3 +61,8 @@ void check_dots(size_t n, const double *got_dot, const double *want_dot, const d
     compare(n, got_dot, want_dot, 0, absolute, own, want_norm, ", dot", what, args);
     va_end(args);
 }
+
+void must(enum iddpm_status status)
+{
+    if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
+}

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "iddpm/base.h"
+
 /* How close float32 networks under double diffusion maths come to the authors' code in float64, each several times
  * what PyTorch reaches in float32. */
 #define TOLERANCE_MATHS 1e-9       /* relative, of double-precision maths */
@@ -32,5 +34,7 @@ void check_dots(size_t n, const double *got_dot, const double *want_dot, const d
                 const double *want_norm, double own, double set, const char *what, ...)
     __attribute__((format(printf, 8, 9)));
 double largest_magnitude(size_t n, const double *x);
+/* Ends the running test with the error's text unless all is well. */
+void must(enum iddpm_status status);
 
 #endif

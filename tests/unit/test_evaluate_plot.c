@@ -10,11 +10,6 @@
 static char folder[PATH_SIZE];
 static const char *path_before; /* PATH of this program */
 
-static void must(enum iddpm_status status)
-{
-    if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
-}
-
 static void refused(enum iddpm_status status, const char *text)
 {
     if (status == IDDPM_OK || !strstr(iddpm_error_text(), text))
