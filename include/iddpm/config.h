@@ -61,8 +61,9 @@ struct config {
         int64_t threads; /* OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1 */
     } parallel;
     struct {
-        int64_t keep;       /* newest checkpoints kept */
-        int64_t keep_every; /* and every k-th by number of saves; 0: none */
+        int64_t keep;         /* newest checkpoints kept */
+        int64_t keep_every;   /* and every k-th by number of saves; 0: none */
+        int64_t max_failures; /* save intervals in a row without a checkpoint before training ends */
     } store;
     struct config_origin *origin; /* private: where each key was set */
 };

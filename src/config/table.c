@@ -15,7 +15,7 @@ const struct key_group key_groups[KEY_GROUPS] = {
     {"diffusion", "the diffusion process and its loss"},
     {"train", "optimisation, what is logged and saved"},
     {"parallel", "how a step is shared among the MPI ranks"},
-    {"store", "which checkpoints stay"},
+    {"store", "checkpoints: which stay, and what when one cannot be written"},
 };
 
 const struct key keys[] = {
@@ -105,5 +105,9 @@ const struct key keys[] = {
     {"store.keep", KEY_INTEGER, AT(store.keep), "3", "newest checkpoints that stay", .min = 1, .max = 1 << 24},
     {"store.keep_every", KEY_INTEGER, AT(store.keep_every), "0", "every k-th checkpoint stays too; 0: none", .min = 0,
      .max = 1 << 24},
+    {"store.max_failures", KEY_INTEGER, AT(store.max_failures), "3",
+     "save intervals in a row that may pass without a checkpoint, though it is tried again in between, before training "
+     "ends; tries of the last one",
+     .min = 1, .max = 1 << 24},
 };
 const int key_count = sizeof keys / sizeof *keys;

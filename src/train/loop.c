@@ -1,53 +1,17 @@
 /* The loop around the steps: intervals, checkpoints, signals. */
-#include "metrics.h"
 #include "run.h"
-#include "step.h"
+#include "save.h"
 
 #include <stdlib.h>
 
-enum { SKIPPED_IN_ROW_MAX = 10, FAILED_SAVES_MAX = 3 };
+enum { SKIPPED_IN_ROW_MAX = 10 };
 
 struct loop {
     struct trainer trainer;
     struct metrics metrics;
     struct log_progress progress;
-    char *config_text, checkpoints[PATH_SIZE];
-    int64_t saved_step; /* of the newest checkpoint, -1 before the first */
-    int failed_saves;   /* in a row */
+    struct saver saver;
 };
-
-/* Collective. Rank 0 clears old checkpoints away when the new one stands. */
-static enum iddpm_status save(struct loop *loop)
-{
-    const struct trainer *t = &loop->trainer;
-    const struct config *config = t->config;
-    char path[PATH_SIZE];
-    TRY(parallel_agree(t->parallel, metrics_sync(&loop->metrics)));
-    TRY(checkpoint_path(path, loop->checkpoints, t->state->step));
-    double start = clock_seconds();
-    TRY(state_write(t->state, t->parallel, path, loop->config_text));
-    loop->saved_step = t->state->step;
-    log_info("saved %s in %.2f s", path, clock_seconds() - start);
-    if (t->parallel->rank == 0 &&
-        checkpoint_prune(loop->checkpoints, loop->saved_step, (int)config->store.keep, (int)config->store.keep_every,
-                         config->train.save_interval) != IDDPM_OK)
-        log_warn("%s", iddpm_error_text());
-    return IDDPM_OK;
-}
-
-/* A checkpoint that cannot be written costs no training: the last one stands, and the next interval tries again. */
-static enum iddpm_status save_or_go_on(struct loop *loop)
-{
-    if (save(loop) == IDDPM_OK) {
-        loop->failed_saves = 0;
-        return IDDPM_OK;
-    }
-    if (++loop->failed_saves >= FAILED_SAVES_MAX)
-        return iddpm_error_context(IDDPM_FAILED, "%d checkpoints in a row could not be written", FAILED_SAVES_MAX);
-    log_warn("no checkpoint at step %lld, training goes on: %s", (long long)loop->trainer.state->step,
-             iddpm_error_text());
-    return IDDPM_OK;
-}
 
 static enum iddpm_status check_skipped(const struct loop *loop)
 {
@@ -60,7 +24,7 @@ static enum iddpm_status check_skipped(const struct loop *loop)
                        "loss or gradient was not finite %d steps in a row, the last at step %lld: stopped; the last "
                        "checkpoint before that is of step %lld. Another run.dir with train.resume_checkpoint set to a "
                        "checkpoint and a smaller train.lr may go further",
-                       SKIPPED_IN_ROW_MAX, (long long)state->step, (long long)loop->saved_step);
+                       SKIPPED_IN_ROW_MAX, (long long)state->step, (long long)loop->saver.step);
 }
 
 static void show(struct loop *loop)
@@ -88,7 +52,7 @@ static enum iddpm_status steps(struct loop *loop)
     while (t->state->step < total) {
         enum iddpm_status status = train_step(t);
         if (status == IDDPM_STOPPED) {
-            if (loop->saved_step != t->state->step) TRY(save(loop));
+            TRY(save_last(&loop->saver));
             return iddpm_error(
                 IDDPM_STOPPED,
                 "stopped by a signal at step %lld of %lld with everything saved; run the same command again "
@@ -100,18 +64,18 @@ static enum iddpm_status steps(struct loop *loop)
         show(loop);
         int64_t step = t->state->step;
         if (step % config->train.log_interval == 0 || step == total) TRY(write_metrics(loop));
-        if (step % config->train.save_interval == 0 && step < total) TRY(save_or_go_on(loop));
+        if (step < total) TRY(save_if_due(&loop->saver));
     }
-    return loop->saved_step == t->state->step ? IDDPM_OK : save(loop);
+    return save_last(&loop->saver);
 }
 
 /* An error between two checkpoints leaves a whole state, on all ranks: it is saved before the run ends. */
 static enum iddpm_status save_after(struct loop *loop, enum iddpm_status failure)
 {
     char text[2048];
-    if (failure != IDDPM_FAILED || loop->saved_step == loop->trainer.state->step) return failure;
+    if (failure != IDDPM_FAILED || loop->saver.step == loop->trainer.state->step) return failure;
     snprintf(text, sizeof text, "%.2000s", iddpm_error_text());
-    if (save(loop) != IDDPM_OK) log_warn("%s", iddpm_error_text());
+    if (save_now(&loop->saver) != IDDPM_OK) log_warn("%s", iddpm_error_text());
     return iddpm_error(failure, "%s", text);
 }
 
@@ -120,7 +84,7 @@ static enum iddpm_status open_files(struct loop *loop)
 {
     const struct config *config = loop->trainer.config;
     char path[PATH_SIZE];
-    TRY(run_write_config(config, loop->config_text));
+    TRY(run_write_config(config, loop->saver.config_text));
     TRY(metrics_open(&loop->metrics, config->run.dir, loop->trainer.state->step));
     TRY(path_join(path, config->run.dir, "log.txt"));
     return log_open(path);
@@ -133,15 +97,15 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     struct run_start from;
     enum iddpm_status status = trainer_create(t);
     if (status == IDDPM_OK) status = train_resolve(config, &t->plan);
-    if (status == IDDPM_OK) status = config_text(config, &loop->config_text);
-    if (status == IDDPM_OK) status = path_join(loop->checkpoints, config->run.dir, "checkpoints");
+    if (status == IDDPM_OK) status = config_text(config, &loop->saver.config_text);
+    if (status == IDDPM_OK) status = path_join(loop->saver.folder, config->run.dir, "checkpoints");
     TRY(parallel_agree(t->parallel, status));
     TRY(run_find_start(t->parallel, config, &from));
     if (from.path[0]) TRY(state_read(t->state, t->parallel, from.path));
-    loop->saved_step = from.own ? t->state->step : -1;
+    loop->saver.step = from.own ? t->state->step : -1;
     net_set_params(t->net, t->state->params);
     TRY(parallel_agree(t->parallel, t->parallel->rank == 0 ? open_files(loop) : IDDPM_OK));
-    loop->metrics.since = clock_seconds();
+    loop->metrics.since = loop->saver.since = clock_seconds();
     loop->metrics.since_step = t->state->step;
     if (from.path[0]) log_info("continuing from %s, step %lld", from.path, (long long)t->state->step);
     log_info("%s: %llu parameters, batch %lld in %d leaves on %d rank%s, steps %lld to %lld", config->run.dir,
@@ -153,7 +117,8 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
 
 enum iddpm_status train_run(const struct parallel *parallel, struct config *config)
 {
-    struct loop loop = {.trainer = {.parallel = parallel, .config = config}, .saved_step = -1};
+    struct loop loop = {.trainer = {.parallel = parallel, .config = config}};
+    loop.saver = (struct saver){.trainer = &loop.trainer, .metrics = &loop.metrics, .step = -1};
     enum iddpm_status status = start(&loop, config);
     if (status == IDDPM_OK) {
         log_progress_start(&loop.progress, "train", "steps", (double)loop.trainer.state->step,
@@ -162,6 +127,6 @@ enum iddpm_status train_run(const struct parallel *parallel, struct config *conf
     }
     metrics_close(&loop.metrics);
     trainer_destroy(&loop.trainer);
-    free(loop.config_text);
+    free(loop.saver.config_text);
     return status;
 }

@@ -1,0 +1,77 @@
+#include "save.h"
+
+#include <sys/stat.h>
+#include <time.h>
+
+enum { PAUSE_MAX = 8 }; /* seconds */
+
+static void report(struct saver *saver, const char *path, double start)
+{
+    struct stat file = {0};
+    double now = clock_seconds();
+    saver->seconds = now - start;
+    stat(path, &file); /* of no use but for this line */
+    double bytes = (double)file.st_size;
+    log_info("saved %s: %.1f MB in %.2f s, %.2f GB/s, %.1f %% of the time since the last one", path, 1e-6 * bytes,
+             saver->seconds, 1e-9 * bytes / saver->seconds, 100 * saver->seconds / (now - saver->since));
+    saver->since = now;
+}
+
+enum iddpm_status save_now(struct saver *saver)
+{
+    const struct trainer *t = saver->trainer;
+    const struct config *config = t->config;
+    char path[PATH_SIZE];
+    double start = clock_seconds();
+    TRY(parallel_agree(t->parallel, metrics_sync(saver->metrics)));
+    TRY(checkpoint_path(path, saver->folder, t->state->step));
+    TRY(state_write(t->state, t->parallel, path, saver->config_text));
+    saver->step = t->state->step;
+    report(saver, path, start);
+    if (t->parallel->rank == 0 &&
+        checkpoint_prune(saver->folder, saver->step, (int)config->store.keep, (int)config->store.keep_every,
+                         config->train.save_interval) != IDDPM_OK)
+        log_warn("%s", iddpm_error_text());
+    return IDDPM_OK;
+}
+
+enum iddpm_status save_if_due(struct saver *saver)
+{
+    const struct config *config = saver->trainer->config;
+    int64_t step = saver->trainer->state->step, interval = config->train.save_interval;
+    bool regular = step % interval == 0;
+    if (!regular && step != saver->retry) return IDDPM_OK;
+    if (save_now(saver) == IDDPM_OK) {
+        saver->failures = 0;
+        saver->retry = 0;
+        return IDDPM_OK;
+    }
+    if (regular) saver->failures++;
+    if (saver->failures >= config->store.max_failures)
+        return iddpm_error_context(IDDPM_FAILED, "no checkpoint since step %lld, %d intervals in a row: ended",
+                                   (long long)(saver->step < 0 ? 0 : saver->step), saver->failures);
+    saver->wait = regular ? config->train.log_interval : 2 * saver->wait;
+    saver->retry = step + saver->wait;
+    int64_t next = step - step % interval + interval;
+    log_warn("no checkpoint at step %lld (interval %d of %lld in a row, store.max_failures), training goes on, next "
+             "try at step %lld: %s",
+             (long long)step, saver->failures, (long long)config->store.max_failures,
+             (long long)(saver->retry < next ? saver->retry : next), iddpm_error_text());
+    return IDDPM_OK;
+}
+
+enum iddpm_status save_last(struct saver *saver)
+{
+    const struct trainer *t = saver->trainer;
+    if (saver->step == t->state->step) return IDDPM_OK;
+    enum iddpm_status status = save_now(saver);
+    int tries = (int)t->config->store.max_failures;
+    for (int tried = 1, pause = 1; status == IDDPM_FAILED && tried < tries; tried++) {
+        log_warn("no checkpoint at step %lld (try %d of %d, store.max_failures), next try in %d s: %s",
+                 (long long)t->state->step, tried, tries, pause, iddpm_error_text());
+        nanosleep(&(struct timespec){.tv_sec = pause}, NULL);
+        pause = 2 * pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX;
+        status = save_now(saver);
+    }
+    return status;
+}
