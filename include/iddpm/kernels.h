@@ -134,7 +134,10 @@ struct adamw {
 };
 void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *grad, float *exp_avg, float *exp_avg_sq,
                int n_ema, const double *rates, float *const *emas);
-/* Sum of squares in double, per block of 1,024 elements, blocks added in order. */
+/* Sums of squares in double, of each block of SQUARES_BLOCK elements (the last may be shorter), and of all: blocks
+ * added in order. */
+#define SQUARES_BLOCK 1024
+void squares_of_blocks(size_t n, const float *x, double *sums);
 double sum_of_squares(size_t n, const float *x);
 
 #endif

@@ -81,6 +81,10 @@ struct net_run {
     uint64_t seed;
     uint32_t step;
     const uint32_t *slots;
+    /* NULL, or called in the backward pass after each op: elements [first, first + count) of `grads` (padding included,
+     * count 0 for none) are final now. Every run tells the same ones in the same order, and in the end all. */
+    void (*after_op)(void *context, size_t first, size_t count);
+    void *after_op_context;
 };
 float *net_input_data(struct net *net, int k);       /* [n][h][w][c], to be filled before net_forward */
 int net_input_pitch(const struct net *net, int k);   /* floats between its positions: c, or more in a concatenation */

@@ -32,17 +32,44 @@ enum iddpm_status parallel_broadcast_text(const struct parallel *parallel, char 
 /* Collective: sums n floats over ranks in place by MPI_Allreduce, in pieces that fit an int. */
 enum iddpm_status parallel_sum(const struct parallel *parallel, float *data, size_t n);
 enum iddpm_status parallel_sum_double(const struct parallel *parallel, double *data, size_t n);
-/* Collective: sums n floats over ranks in place, in the same binary tree for every number of ranks, a power of two
- * (tree.c). Cut in whole blocks of `block` elements, which divides n; scratch [PARALLEL_TREE_PIECE]. */
-#define PARALLEL_TREE_PIECE (1 << 20)
-void parallel_sum_tree(const struct parallel *parallel, float *data, size_t n, size_t block, float *scratch);
 /* Collective: `mine` of `bytes` from every rank, in rank order, on all ranks. */
 enum iddpm_status parallel_gather(const struct parallel *parallel, const void *mine, size_t bytes, void *all);
+/* Collective: `mine` of any number of bytes from every rank, in rank order, to rank 0: *all (free()), *bytes there,
+ * NULL and 0 elsewhere. At most 2 GiB in all. */
+enum iddpm_status parallel_collect(const struct parallel *parallel, const void *mine, size_t mine_bytes, void *all,
+                                   size_t *bytes);
 void parallel_barrier(const struct parallel *parallel);
 /* Not collective: prints the reason with rank and host and ends every rank by MPI_Abort. Only for errors inside a
  * collective section. */
 _Noreturn void parallel_abort(const struct parallel *parallel, enum iddpm_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* ---- reduction in a fixed tree (reduce.c) ------------------------------------------------------------------------ */
+
+/* Elements [first, first + count) of a flat array. */
+struct part {
+    size_t first, count;
+};
+/* The part of n elements, a multiple of `block`, that a rank of `size`, a power of two, owns: whole blocks, about n /
+ * size elements. The parts of all ranks together are the array. Not collective. */
+struct part parallel_own(int rank, int size, size_t n, size_t block);
+
+/* Sums flat arrays of n floats over ranks in the same binary tree for every number of ranks. Each rank ends with the
+ * sum of its own part; elsewhere its array then holds partial sums of no use. */
+#define REDUCER_BUCKET ((size_t)1 << 20) /* floats that travel together */
+struct reducer;
+enum iddpm_status reducer_create(struct reducer **out, const struct parallel *parallel, size_t n, size_t block);
+void reducer_destroy(struct reducer *reducer);
+size_t reducer_bytes(const struct parallel *parallel); /* that one allocates */
+/* A sum: begin on every rank, then, as elements get their final values on this rank, ready, in the same order on all
+ * ranks; progress moves what has arrived and never waits; finish is collective, takes what was never said to be ready,
+ * and ends the sum. */
+void reducer_begin(struct reducer *reducer, float *data);
+void reducer_ready(struct reducer *reducer, size_t first, size_t count);
+void reducer_progress(struct reducer *reducer);
+void reducer_finish(struct reducer *reducer);
+/* Collective: of an array of n elements of `size` bytes every rank has its own part; now all have all. */
+void parallel_gather_parts(const struct parallel *parallel, void *data, size_t n, size_t block, size_t size);
 
 /* ---- leaves ------------------------------------------------------------------------------------------------------ */
 

@@ -19,16 +19,27 @@ struct store_array {
     void *data; /* the whole array, C order, on every rank */
 };
 size_t store_type_bytes(enum store_type type);
+size_t store_array_elements(const struct store_array *array); /* 1 for a scalar */
+
+/* What one rank holds of an array of the file: elements [first, first + count) in C order, array.data the first of
+ * them. The slices of all ranks make up the array. */
+struct store_slice {
+    struct store_array array;
+    size_t first, count;
+};
+/* Of an array that every rank has whole: about as much for each rank. */
+struct store_slice store_equal_slice(const struct store_array *array, int rank, int size);
 
 /* ---- checkpoints (checkpoint*.c, latch.c) ------------------------------------------------------------------------ */
 
-/* Collective. Writes `path` in parallel: each rank writes an equal slice of every array. Every array has a CRC-32 in
- * the file, and equal contents make an equal file, byte for byte, whatever the number of ranks. `step` and `text` (the
- * configuration) become attributes "step" and "config" of the root. The order of the steps is described in
- * checkpoint_write.c: no single fault hangs, and on any failure the temporary file PATH.tmp is removed, an older file
- * of that name stands, and all ranks return the same error. */
+/* Collective. Writes `path` in parallel: each rank writes its slices of the n arrays, which are the same on all ranks
+ * but for what of them a rank has. Every array has a CRC-32 in the file, and equal contents make an equal file, byte
+ * for byte, whatever the slices and the number of ranks. `step` and `text` (the configuration) become attributes "step"
+ * and "config" of the root. The order of the steps is described in checkpoint_write.c: no single fault hangs, and on
+ * any failure the temporary file PATH.tmp is removed, an older file of that name stands, and all ranks return the same
+ * error. */
 enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
-                                   int n, const struct store_array *arrays);
+                                   int n, const struct store_slice *slices);
 
 /* An open checkpoint. Not collective: each rank may open and read alone. Nothing stays open inside HDF5. Opening fails,
  * naming what is wrong, when the file is cut off, no HDF5 file, no checkpoint, or its description is damaged. */
@@ -45,10 +56,12 @@ int checkpoint_find(const struct checkpoint *checkpoint, const char *path); /* i
 enum iddpm_status checkpoint_read(const struct checkpoint *checkpoint, int i, void *data);
 /* Reads and compares every array. */
 enum iddpm_status checkpoint_verify(const struct checkpoint *checkpoint);
-/* Collective. Rank reads its slice of each array, checks joined checksums, and shares slices with all (Allgather), so
- * that one copy is read from the disk whatever the number of ranks. arrays: path, type, ndim, dims, data to fill; an
- * array that is missing or has another type or shape is an error that names it with both shapes. After a failure what
- * stands in `data` is of no use. */
+/* Collective. Each rank reads its slices, which make up the arrays, into their data; checksums are compared, so that
+ * one copy is read from the disk whatever the number of ranks. An array that is missing or has another type or shape is
+ * an error that names it with both shapes. After a failure what stands in `data` is of no use. */
+enum iddpm_status checkpoint_read_slices(const struct parallel *parallel, const char *path, int n,
+                                         const struct store_slice *slices);
+/* The same for whole arrays on every rank: read in equal slices, then shared (Allgather). */
 enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const char *path, int n,
                                       const struct store_array *arrays);
 

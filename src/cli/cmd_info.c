@@ -55,8 +55,7 @@ static void print_weights(const struct checkpoint *checkpoint)
     uint64_t elements = 0, bytes = 0;
     for (int i = 0; i < checkpoint_count(checkpoint); i++) {
         struct store_array array = checkpoint_array(checkpoint, i);
-        uint64_t size = 1;
-        for (int d = 0; d < array.ndim; d++) size *= array.dims[d];
+        uint64_t size = store_array_elements(&array);
         bytes += size * store_type_bytes(array.type);
         if (strncmp(array.path, "params/", 7) == 0) elements += size;
         if (strncmp(array.path, "ema/", 4) != 0) continue;

@@ -172,7 +172,7 @@ void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *
     kernels->adamw_ema(adamw, n, params, grad, exp_avg, exp_avg_sq, n_ema, rates, emas);
 }
 
-double sum_of_squares(size_t n, const float *x)
+void squares_of_blocks(size_t n, const float *x, double *sums)
 {
-    return kernels->sum_of_squares(n, x);
+    kernels->squares_of_blocks(n, x, sums);
 }

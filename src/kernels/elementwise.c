@@ -1,4 +1,4 @@
-/* Copies and embeddings: what neither sums nor computes enough to need an instruction set of its own. */
+/* Copies, embeddings, sums of sums: what neither sums nor computes enough to need an instruction set of its own. */
 #include "iddpm/kernels.h"
 
 #include <math.h>
@@ -29,4 +29,16 @@ void timestep_embedding(int n, const double *t, int dim, float *y, int y_pitch)
         }
         if (dim % 2) row[dim - 1] = 0;
     }
+}
+
+double sum_of_squares(size_t n, const float *x)
+{
+    enum { GROUP = 1024 * SQUARES_BLOCK };
+    double sum = 0, blocks[GROUP / SQUARES_BLOCK];
+    for (size_t first = 0; first < n; first += GROUP) {
+        size_t count = n - first < GROUP ? n - first : GROUP;
+        squares_of_blocks(count, x + first, blocks);
+        for (size_t k = 0; k < (count + SQUARES_BLOCK - 1) / SQUARES_BLOCK; k++) sum += blocks[k];
+    }
+    return sum;
 }

@@ -72,6 +72,7 @@ int graph_op(struct net *net, struct op op, int h, int w, int c)
         if (op.in[i] != NONE) needs_grad |= net->values[op.in[i]].needs_grad;
     op.out = graph_value(net, h, w, c, needs_grad && net->mode == NET_TRAINING);
     if (op.out == NONE || !more(net, &net->ops, &net->room_ops, net->n_ops, sizeof *net->ops)) return NONE;
+    op.n_params = op.param == NONE ? 0 : (int)net->n_params - op.param;
     op.saved = op.scratch[PASS_FORWARD] = op.scratch[PASS_BACKWARD] = NONE;
     if (op.kind->in_place) net->values[op.out].parent = op.in[0];
     net->ops[net->n_ops++] = op;

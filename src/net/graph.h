@@ -32,6 +32,7 @@ struct op {
     const struct op_kind *kind;
     int in[OP_INPUTS], out; /* values; NONE where an optional input is not used */
     int param;              /* first of its parameters, NONE without */
+    int n_params;           /* filled by graph_op: those registered since */
     int stride, heads;      /* convolution; attention */
     bool silu;              /* group norm */
     double rate;            /* dropout */

@@ -62,12 +62,26 @@ void net_forward(struct net *net, const struct net_run *run)
         if (net->ops[i].kind->forward) net->ops[i].kind->forward(net, &net->ops[i], run);
 }
 
+/* The op's parameters lie one after the other. */
+static void tell_after_op(const struct net *net, const struct op *op, const struct net_run *run)
+{
+    size_t first = 0, end = 0;
+    if (op->n_params) {
+        size_t next = (size_t)(op->param + op->n_params);
+        first = net->params[op->param].public.offset;
+        end = next < net->n_params ? net->params[next].public.offset : net->flat_size;
+    }
+    run->after_op(run->after_op_context, first, end - first);
+}
+
 void net_backward(struct net *net, const struct net_run *run, float *grads)
 {
     kernels_set_threads(net->threads);
     for (size_t i = net->n_ops; i-- > 0;) {
         const struct op *op = &net->ops[i];
-        if (op->kind->backward && net->values[op->out].needs_grad) op->kind->backward(net, op, run, grads);
+        if (!op->kind->backward || !net->values[op->out].needs_grad) continue;
+        op->kind->backward(net, op, run, grads);
+        if (run->after_op) tell_after_op(net, op, run);
     }
 }
 

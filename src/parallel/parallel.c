@@ -200,3 +200,31 @@ enum iddpm_status parallel_gather(const struct parallel *parallel, const void *m
     }
     return IDDPM_OK;
 }
+
+enum iddpm_status parallel_collect(const struct parallel *parallel, const void *mine, size_t mine_bytes, void *all,
+                                   size_t *bytes)
+{
+    bool root = parallel->rank == 0;
+    int count = (int)mine_bytes, *counts = NULL, *begins = NULL;
+    size_t total = 0, ranks = root ? (size_t)parallel->size : 0;
+    enum iddpm_status status =
+        mine_bytes > INT32_MAX ? iddpm_error(IDDPM_FAILED, "too many bytes to collect") : IDDPM_OK;
+    if (status == IDDPM_OK) status = mem_alloc(&counts, ranks + 1, sizeof *counts, "counts of all ranks");
+    if (status == IDDPM_OK) status = mem_alloc(&begins, ranks + 1, sizeof *begins, "counts of all ranks");
+    status = parallel_agree(parallel, status);
+    if (status == IDDPM_OK) MPI_Gather(&count, 1, MPI_INT, counts, 1, MPI_INT, 0, parallel->comm);
+    for (size_t r = 0; r < ranks && status == IDDPM_OK; r++) {
+        begins[r] = (int)total;
+        total += (size_t)counts[r];
+        if (total > INT32_MAX) status = iddpm_error(IDDPM_FAILED, "too many bytes to collect");
+    }
+    void **to = all;
+    *to = NULL;
+    *bytes = total;
+    if (status == IDDPM_OK && root) status = mem_alloc(to, total + 1, 1, "what all ranks send");
+    status = parallel_agree(parallel, status);
+    if (status == IDDPM_OK) MPI_Gatherv(mine, count, MPI_BYTE, *to, counts, begins, MPI_BYTE, 0, parallel->comm);
+    free(counts);
+    free(begins);
+    return status;
+}

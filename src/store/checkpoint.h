@@ -5,7 +5,7 @@
  *   /checksums        rows {path, crc32}: one per array in the order of writing; the last is the table's own, its
  * CRC-32 over the rows before it
  *
- * CRC-32 is zlib's, of an array's bytes in C order. Each rank works on an equal range of elements of every array. */
+ * CRC-32 is zlib's, of an array's bytes in C order. */
 #ifndef IDDPM_STORE_CHECKPOINT_H
 #define IDDPM_STORE_CHECKPOINT_H
 
@@ -14,10 +14,22 @@
 #define CKPT_FORMAT_VERSION 1
 #define CKPT_TABLE "checksums"
 
-/* Rank `rank` of `size` works on the elements [ckpt_begin(n, rank, size), ckpt_begin(n, rank + 1, size)). */
-size_t ckpt_begin(size_t elements, int rank, int size);
-/* CRC-32 of an array from those of its slices, crcs[rank * stride]. */
-uint32_t ckpt_join(const struct store_array *array, const uint32_t *crcs, size_t stride, int size);
+/* ---- slices (checkpoint_slice.c) --------------------------------------------------------------------------------- */
+
+/* Bounds of every array and of this rank's slice of it. */
+enum iddpm_status ckpt_check_slices(const char *path, int n, const struct store_slice *slices);
+size_t ckpt_slice_bytes(const struct store_slice *slice);
+/* Reads the slice of an array that begins at `offset` of the file into its data (NULL: nowhere) and gives its CRC-32.
+ */
+enum iddpm_status ckpt_read_slice(int fd, const char *path, const struct store_slice *slice, uint64_t offset,
+                                  uint32_t *crc);
+/* Collective: each rank gives the CRC-32 of its slices; rank 0 has those of the whole arrays in joined[n]. An error,
+ * which may be rank 0's alone, when the slices do not make up an array. What is sent grows with arrays + ranks, not
+ * with their product. */
+enum iddpm_status ckpt_join_crcs(const struct parallel *parallel, const char *path, int n,
+                                 const struct store_slice *slices, const uint32_t *crcs, uint32_t *joined);
+
+/* ---- plain reading ----------------------------------------------------------------------------------------------- */
 
 /* An error naming the array when the checksum noted in the file is not that of what was read. */
 enum iddpm_status ckpt_compare_crc(const char *path, const struct store_array *array, uint32_t noted, uint32_t found);
@@ -26,9 +38,6 @@ enum iddpm_status ckpt_compare_crc(const char *path, const struct store_array *a
 enum iddpm_status ckpt_open_plain(int *fd, const char *path, int flags);
 /* Reads `bytes` at `offset` into data (NULL: nowhere) and gives their CRC-32. */
 enum iddpm_status ckpt_read_bytes(int fd, const char *path, uint64_t offset, size_t bytes, void *data, uint32_t *crc);
-/* The same for this rank's slice of an array that begins at `offset`; array->data is the whole array. */
-enum iddpm_status ckpt_read_slice(int fd, const char *path, const struct store_array *array, uint64_t offset, int rank,
-                                  int size, uint32_t *crc);
 
 /* ---- the table of checksums -------------------------------------------------------------------------------------- */
 
@@ -37,7 +46,7 @@ struct ckpt_table {
     size_t length; /* bytes of a path with at least one NUL behind it; a row has 4 more */
     char *rows;
 };
-enum iddpm_status ckpt_table_create(struct ckpt_table *table, int n, const struct store_array *arrays);
+enum iddpm_status ckpt_table_create(struct ckpt_table *table, int n, const struct store_slice *slices);
 void ckpt_table_destroy(struct ckpt_table *table);
 const char *ckpt_table_path(const struct ckpt_table *table, int i);
 uint32_t ckpt_table_crc(const struct ckpt_table *table, int i);

@@ -8,25 +8,6 @@
 #include <unistd.h>
 #include <zlib.h>
 
-/* ---- slices ------------------------------------------------------------------------------------------------------ */
-
-size_t ckpt_begin(size_t elements, int rank, int size)
-{
-    size_t each = elements / (size_t)size, over = elements % (size_t)size;
-    return each * (size_t)rank + ((size_t)rank < over ? (size_t)rank : over);
-}
-
-uint32_t ckpt_join(const struct store_array *array, const uint32_t *crcs, size_t stride, int size)
-{
-    size_t n = store_array_elements(array), bytes = store_type_bytes(array->type);
-    uLong crc = crc32_z(0, NULL, 0);
-    for (int rank = 0; rank < size; rank++) {
-        size_t elements = ckpt_begin(n, rank + 1, size) - ckpt_begin(n, rank, size);
-        if (elements) crc = crc32_combine(crc, crcs[(size_t)rank * stride], (z_off_t)(elements * bytes));
-    }
-    return (uint32_t)crc;
-}
-
 enum iddpm_status ckpt_compare_crc(const char *path, const struct store_array *array, uint32_t noted, uint32_t found)
 {
     if (noted == found) return IDDPM_OK;
@@ -61,15 +42,6 @@ enum iddpm_status ckpt_read_bytes(int fd, const char *path, uint64_t offset, siz
     return IDDPM_OK;
 }
 
-enum iddpm_status ckpt_read_slice(int fd, const char *path, const struct store_array *array, uint64_t offset, int rank,
-                                  int size, uint32_t *crc)
-{
-    size_t n = store_array_elements(array), bytes = store_type_bytes(array->type);
-    size_t begin = ckpt_begin(n, rank, size) * bytes, end = ckpt_begin(n, rank + 1, size) * bytes;
-    char *data = array->data;
-    return ckpt_read_bytes(fd, path, offset + begin, end - begin, data ? data + begin : NULL, crc);
-}
-
 /* ---- the table of checksums -------------------------------------------------------------------------------------- */
 
 static size_t row_bytes(const struct ckpt_table *table)
@@ -82,13 +54,13 @@ static char *row(const struct ckpt_table *table, int i)
     return table->rows + (size_t)i * row_bytes(table);
 }
 
-enum iddpm_status ckpt_table_create(struct ckpt_table *table, int n, const struct store_array *arrays)
+enum iddpm_status ckpt_table_create(struct ckpt_table *table, int n, const struct store_slice *slices)
 {
     *table = (struct ckpt_table){n, sizeof CKPT_TABLE, NULL};
     for (int i = 0; i < n; i++)
-        if (strlen(arrays[i].path) + 1 > table->length) table->length = strlen(arrays[i].path) + 1;
+        if (strlen(slices[i].array.path) + 1 > table->length) table->length = strlen(slices[i].array.path) + 1;
     TRY(mem_alloc(&table->rows, (size_t)n + 1, row_bytes(table), "checksums"));
-    for (int i = 0; i < n; i++) strcpy(row(table, i), arrays[i].path);
+    for (int i = 0; i < n; i++) strcpy(row(table, i), slices[i].array.path);
     strcpy(row(table, n), CKPT_TABLE);
     return IDDPM_OK;
 }

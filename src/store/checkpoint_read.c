@@ -140,7 +140,8 @@ enum iddpm_status checkpoint_read(const struct checkpoint *c, int i, void *data)
     struct store_array array = c->arrays[i];
     array.data = data;
     uint32_t crc;
-    TRY(ckpt_read_slice(c->fd, c->path, &array, c->offsets[i], 0, 1, &crc));
+    struct store_slice whole = store_equal_slice(&array, 0, 1);
+    TRY(ckpt_read_slice(c->fd, c->path, &whole, c->offsets[i], &crc));
     return ckpt_compare_crc(c->path, &array, ckpt_table_crc(&c->table, i), crc);
 }
 

@@ -38,22 +38,22 @@ struct writer {
     int64_t step;
     const char *config;
     int n;
-    const struct store_array *arrays;
+    const struct store_slice *slices;
     struct ckpt_table table; /* filled on rank 0 */
     uint64_t *offsets;       /* [n + 1] first byte of each array, and of the table */
-    uint32_t *mine, *all;    /* CRC-32 of slices: [n] of this rank, [size][n] of all */
+    uint32_t *mine, *joined; /* [n] CRC-32 of this rank's slices, and on rank 0 of the arrays */
 };
 
 static enum iddpm_status prepare(struct writer *w)
 {
     if (snprintf(w->temporary, sizeof w->temporary, "%s.tmp", w->path) >= (int)sizeof w->temporary)
         return iddpm_error(IDDPM_USAGE, "%s: the path is too long", w->path);
-    for (int i = 0; i < w->n; i++) TRY(store_array_check(w->path, &w->arrays[i]));
+    TRY(ckpt_check_slices(w->path, w->n, w->slices));
     size_t n = (size_t)w->n;
-    TRY(ckpt_table_create(&w->table, w->n, w->arrays));
+    TRY(ckpt_table_create(&w->table, w->n, w->slices));
     TRY(mem_alloc(&w->offsets, n + 1, sizeof *w->offsets, "offsets of a checkpoint"));
     TRY(mem_alloc(&w->mine, n, sizeof *w->mine, "checksums of a checkpoint"));
-    return mem_alloc(&w->all, n * (size_t)w->parallel->size, sizeof *w->all, "checksums of a checkpoint");
+    return mem_alloc(&w->joined, n, sizeof *w->joined, "checksums of a checkpoint");
 }
 
 static void release(struct writer *w)
@@ -61,7 +61,7 @@ static void release(struct writer *w)
     ckpt_table_destroy(&w->table);
     free(w->offsets);
     free(w->mine);
-    free(w->all);
+    free(w->joined);
 }
 
 /* ---- step 2, rank 0 alone ---------------------------------------------------------------------------------------- */
@@ -96,8 +96,8 @@ static enum iddpm_status create_contents(struct writer *w, hid_t file)
 {
     TRY(write_attributes(w, file));
     for (int i = 0; i < w->n; i++) {
-        HID dataset = hdf5_create_dataset(file, &w->arrays[i]);
-        if (dataset < 0) return hdf5_error(w->temporary, "make the data set %s", w->arrays[i].path);
+        HID dataset = hdf5_create_dataset(file, &w->slices[i].array);
+        if (dataset < 0) return hdf5_error(w->temporary, "make the data set %s", w->slices[i].array.path);
         w->offsets[i] = H5Dget_offset(dataset);
     }
     return create_table(w, file);
@@ -156,19 +156,21 @@ static size_t next_box(const struct store_array *array, size_t begin, size_t end
     return inner * count[d];
 }
 
-static int write_range(hid_t dataset, const struct store_array *array, size_t begin, size_t end)
+static int write_slice(hid_t dataset, const struct store_slice *slice)
 {
+    const struct store_array *array = &slice->array;
     hid_t type = hdf5_type(array->type);
     if (array->ndim == 0) return H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data);
     HID there = H5Dget_space(dataset);
-    for (size_t n; begin < end; begin += n) {
+    const char *data = array->data;
+    for (size_t done = 0, n; done < slice->count; done += n) {
         hsize_t start[STORE_DIMS], count[STORE_DIMS];
-        n = next_box(array, begin, end, start, count);
+        n = next_box(array, slice->first + done, slice->first + slice->count, start, count);
         HID here = H5Screate_simple(1, &(hsize_t){n}, NULL);
-        const char *data = (const char *)array->data + begin * store_type_bytes(array->type);
         if (H5Sselect_hyperslab(there, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
             H5Dwrite(dataset, type, here, there, H5P_DEFAULT, data) < 0)
             return -1;
+        data += n * store_type_bytes(array->type);
     }
     return 0;
 }
@@ -176,23 +178,19 @@ static int write_range(hid_t dataset, const struct store_array *array, size_t be
 static enum iddpm_status write_slices(struct writer *w, hid_t file)
 {
     for (int i = 0; i < w->n; i++) {
-        const struct store_array *array = &w->arrays[i];
-        size_t n = store_array_elements(array), bytes = store_type_bytes(array->type);
-        size_t begin = ckpt_begin(n, w->parallel->rank, w->parallel->size);
-        size_t end = ckpt_begin(n, w->parallel->rank + 1, w->parallel->size);
-        if (begin == end) continue;
-        w->mine[i] = (uint32_t)crc32_z(0, (const unsigned char *)array->data + begin * bytes, (end - begin) * bytes);
-        HID dataset = H5Dopen2(file, array->path, H5P_DEFAULT);
-        if (dataset < 0 || write_range(dataset, array, begin, end) < 0)
-            return hdf5_error(w->temporary, "write %s", array->path);
+        const struct store_slice *slice = &w->slices[i];
+        if (slice->count == 0) continue;
+        w->mine[i] = (uint32_t)crc32_z(0, slice->array.data, ckpt_slice_bytes(slice));
+        HID dataset = H5Dopen2(file, slice->array.path, H5P_DEFAULT);
+        if (dataset < 0 || write_slice(dataset, slice) < 0)
+            return hdf5_error(w->temporary, "write %s", slice->array.path);
     }
     return IDDPM_OK;
 }
 
 static enum iddpm_status write_table(struct writer *w, hid_t file)
 {
-    for (int i = 0; i < w->n; i++)
-        ckpt_table_set_crc(&w->table, i, ckpt_join(&w->arrays[i], w->all + i, (size_t)w->n, w->parallel->size));
+    for (int i = 0; i < w->n; i++) ckpt_table_set_crc(&w->table, i, w->joined[i]);
     ckpt_table_seal(&w->table);
     HID type = ckpt_table_type(w->table.length);
     HID dataset = H5Dopen2(file, CKPT_TABLE, H5P_DEFAULT);
@@ -204,8 +202,8 @@ static enum iddpm_status write_table(struct writer *w, hid_t file)
 /* Collective */
 static enum iddpm_status write_contents(struct writer *w, hid_t file)
 {
-    enum iddpm_status status = write_slices(w, file);
-    parallel_gather(w->parallel, w->mine, (size_t)w->n * sizeof *w->mine, w->all);
+    TRY(parallel_agree(w->parallel, write_slices(w, file)));
+    enum iddpm_status status = ckpt_join_crcs(w->parallel, w->temporary, w->n, w->slices, w->mine, w->joined);
     if (status == IDDPM_OK && w->parallel->rank == 0) status = write_table(w, file);
     if (status == IDDPM_OK) status = latch_check(w->temporary);
     return parallel_agree(w->parallel, status);
@@ -253,11 +251,12 @@ static enum iddpm_status compare_slices(const struct writer *w, int fd)
 {
     uint32_t crc;
     for (int i = 0; i < w->n; i++) {
-        struct store_array there = w->arrays[i];
-        there.data = NULL;
-        TRY(ckpt_read_slice(fd, w->temporary, &there, w->offsets[i], w->parallel->rank, w->parallel->size, &crc));
+        struct store_slice there = w->slices[i];
+        if (there.count == 0) continue;
+        there.array.data = NULL;
+        TRY(ckpt_read_slice(fd, w->temporary, &there, w->offsets[i], &crc));
         if (crc != w->mine[i])
-            return iddpm_error(IDDPM_FAILED, "%s: %s is not what was written", w->temporary, there.path);
+            return iddpm_error(IDDPM_FAILED, "%s: %s is not what was written", w->temporary, there.array.path);
     }
     if (w->parallel->rank != 0) return IDDPM_OK;
     size_t bytes = ckpt_table_bytes(&w->table, w->n + 1);
@@ -305,10 +304,10 @@ static enum iddpm_status publish(const struct writer *w)
 }
 
 enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
-                                   int n, const struct store_array *arrays)
+                                   int n, const struct store_slice *slices)
 {
     hdf5_start();
-    struct writer w = {.parallel = parallel, .path = path, .step = step, .config = text, .n = n, .arrays = arrays};
+    struct writer w = {.parallel = parallel, .path = path, .step = step, .config = text, .n = n, .slices = slices};
     enum iddpm_status status = parallel_agree(parallel, prepare(&w));
     if (status == IDDPM_OK) {
         status = write_temporary(&w);

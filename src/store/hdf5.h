@@ -30,7 +30,6 @@ hid_t hdf5_type(enum store_type type);
 const char *hdf5_type_name(enum store_type type);
 bool hdf5_find_type(hid_t id, enum store_type *out); /* false when `id` is none of them */
 
-size_t store_array_elements(const struct store_array *array); /* 1 for a scalar */
 /* Bounds of ndim and dims, and a size in bytes that can be addressed. */
 enum iddpm_status store_array_check(const char *file, const struct store_array *array);
 /* "float32 [128][3][3][3]" into out[STORE_SHAPE_TEXT] */

@@ -69,11 +69,12 @@ static enum iddpm_status check_labels(const struct trainer *t, int count)
 }
 
 /* Collective: the worst that any rank has met, or that someone was asked to stop. */
-static enum iddpm_status agree_to_go_on(const struct trainer *t, enum iddpm_status status)
+static enum iddpm_status agree_to_go_on(struct trainer *t, enum iddpm_status status)
 {
     enum { GO_ON, STOP, FAIL };
-    int mine = status != IDDPM_OK ? FAIL : stop_signal() ? STOP : GO_ON;
-    switch (parallel_max_int(t->parallel, mine)) {
+    int mine = status != IDDPM_OK ? FAIL : stop_signal() ? STOP : GO_ON, worst = parallel_max_int(t->parallel, mine);
+    stopwatch_mark(&t->watch, TIME_COMMUNICATION);
+    switch (worst) {
     case GO_ON:
         return IDDPM_OK;
     case STOP:
@@ -83,16 +84,61 @@ static enum iddpm_status agree_to_go_on(const struct trainer *t, enum iddpm_stat
     }
 }
 
-/* Adds the gradient of one leaf to grads, a microbatch at a time. */
-static enum iddpm_status leaf_gradient(struct trainer *t, int leaf, float *grads)
+/* ---- the tree over this rank's leaves ----------------------------------------------------------------------------
+ */
+
+/* The sums of subtrees of leaves form a stack: leaf k is added up in a buffer of its own above those of the subtrees
+ * before it, of which there are as many as k has bits. When it is done, subtrees of equal size are added. */
+static int stack_depth(int leaf)
+{
+    return __builtin_popcount((unsigned)leaf);
+}
+
+static void add_and_clear(float *restrict to, float *restrict from, size_t count)
+{
+    for (size_t i = 0; i < count; i++) to[i] += from[i];
+    memset(from, 0, count * sizeof *from);
+}
+
+struct leaf_sum {
+    struct trainer *trainer;
+    int leaf;
+};
+
+/* Called by the backward pass of a leaf's last images when elements of its gradient are final: they are added while
+ * they are in the cache, and those of the last leaf go on to the other ranks. */
+static void after_op(void *context, size_t first, size_t count)
+{
+    const struct leaf_sum *sum = context;
+    struct trainer *t = sum->trainer;
+    int depth = stack_depth(sum->leaf);
+    bool last = sum->leaf == t->plan.leaves.count - 1;
+    for (int done = sum->leaf + 1; done % 2 == 0; done /= 2, depth--)
+        add_and_clear(t->grads[depth - 1] + first, t->grads[depth] + first, count);
+    if (!last) return;
+    stopwatch_mark(&t->watch, TIME_COMPUTE);
+    reducer_ready(t->reducer, first, count);
+    reducer_progress(t->reducer);
+    stopwatch_mark(&t->watch, TIME_COMMUNICATION);
+}
+
+/* ---- all leaves ---------------------------------------------------------------------------------------------------
+ */
+
+/* Adds the gradient of one leaf to the sums, a microbatch at a time. */
+static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
 {
     const int images = t->plan.leaves.images;
+    struct leaf_sum sum = {t, leaf};
+    float *grads = t->grads[t->reducer ? stack_depth(leaf) : 0];
     for (int first = 0; first < images; first += t->plan.microbatch) {
         int count = images - first < t->plan.microbatch ? images - first : t->plan.microbatch;
         struct image_terms *terms = t->terms + leaf * images + first;
         uint64_t place = (uint64_t)t->state->step * (uint64_t)images + (uint64_t)first;
+        stopwatch_mark(&t->watch, TIME_COMPUTE);
         enum iddpm_status status = leaf_reader_get(t->readers[leaf], place, count, t->pixels, t->labels);
         if (status == IDDPM_OK) status = check_labels(t, count);
+        stopwatch_mark(&t->watch, TIME_DATA);
         TRY(agree_to_go_on(t, status));
         noise_images(t, (uint32_t)((t->plan.leaves.first + leaf) * images + first), count, terms);
         struct net_run run = {.n = count,
@@ -100,7 +146,9 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf, float *grads
                               .labels = t->labels,
                               .seed = (uint64_t)t->config->run.seed,
                               .step = (uint32_t)t->state->step,
-                              .slots = t->slots};
+                              .slots = t->slots,
+                              .after_op = t->reducer && first + count == images ? after_op : NULL,
+                              .after_op_context = &sum};
         net_forward(t->net, &run);
         losses_of(t, count, terms);
         net_backward(t->net, &run, grads);
@@ -110,15 +158,12 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf, float *grads
 
 enum iddpm_status compute_gradient(struct trainer *t)
 {
-    size_t flat = t->state->flat;
-    bool tree = t->plan.reduction == REDUCTION_REPRODUCIBLE;
-    int depth = 0; /* of the stack of partial sums: each of a whole subtree of leaves */
-    for (int leaf = 0; leaf < t->plan.leaves.count; leaf++) {
-        if (tree || leaf == 0) memset(t->grads[depth++], 0, flat * sizeof(float));
-        TRY(leaf_gradient(t, leaf, t->grads[depth - 1]));
-        for (int done = leaf + 1; tree && done % 2 == 0; done /= 2, depth--)
-            copy_rows((int64_t)(flat / NET_BLOCK), NET_BLOCK, t->grads[depth - 1], NET_BLOCK, t->grads[depth - 2],
-                      NET_BLOCK, true);
-    }
-    return agree_to_go_on(t, IDDPM_OK);
+    if (t->reducer) reducer_begin(t->reducer, t->grads[0]);
+    memset(t->grads[0], 0, t->state->flat * sizeof(float));
+    enum iddpm_status status = IDDPM_OK;
+    for (int leaf = 0; leaf < t->plan.leaves.count && status == IDDPM_OK; leaf++) status = leaf_gradient(t, leaf);
+    for (int i = 1; i < t->plan.gradients && status != IDDPM_OK; i++)
+        memset(t->grads[i], 0, t->state->flat * sizeof(float)); /* as between steps */
+    stopwatch_mark(&t->watch, TIME_COMPUTE);
+    return status;
 }

@@ -3,6 +3,7 @@
 #include "save.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { SKIPPED_IN_ROW_MAX = 10 };
 
@@ -40,8 +41,11 @@ static void show(struct loop *loop)
 static enum iddpm_status write_metrics(struct loop *loop)
 {
     struct trainer *t = &loop->trainer;
-    double peak = parallel_max(t->parallel, (double)mem_peak_bytes());
-    return parallel_agree(t->parallel, metrics_write(&loop->metrics, t->state, t->config->train.batch_size, peak));
+    struct metrics_usage usage = {.peak_bytes = parallel_max(t->parallel, (double)mem_peak_bytes())};
+    for (int i = 0; i < TIME_PARTS; i++) usage.seconds[i] = t->watch.seconds[i] / t->parallel->size;
+    parallel_sum_double(t->parallel, usage.seconds, TIME_PARTS);
+    memset(t->watch.seconds, 0, sizeof t->watch.seconds);
+    return parallel_agree(t->parallel, metrics_write(&loop->metrics, t->state, t->config->train.batch_size, &usage));
 }
 
 static enum iddpm_status steps(struct loop *loop)

@@ -23,9 +23,10 @@ static void add_field(struct field *fields, int *n, const char *name, double val
 }
 
 /* The authors' keys (train_util.py, log_loss_dict and log_step), then ours. */
-static int collect(const struct metrics *metrics, const struct train_state *state, int64_t batch, double peak_bytes,
-                   struct field *fields)
+static int collect(const struct metrics *metrics, const struct train_state *state, int64_t batch,
+                   const struct metrics_usage *usage, struct field *fields)
 {
+    static const char *const parts[TIME_PARTS] = {"compute", "communication", "data", "store"};
     static const char *const terms[TERMS] = {"loss", "mse", "vb"};
     int n = 0;
     double now = clock_seconds(), seconds = now - metrics->since;
@@ -45,15 +46,21 @@ static int collect(const struct metrics *metrics, const struct train_state *stat
     add_field(fields, &n, "param_norm", sqrt(sum_of_squares(state->flat, state->params)));
     add_field(fields, &n, "skipped", (double)state->skipped);
     add_field(fields, &n, "seconds", seconds);
+    for (int i = 0; i < TIME_PARTS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "seconds_%s", parts[i]);
+        add_field(fields, &n, name, usage->seconds[i]);
+    }
     add_field(fields, &n, "images_per_s", (double)((state->step - metrics->since_step) * batch) / seconds);
-    add_field(fields, &n, "peak_bytes", peak_bytes);
+    add_field(fields, &n, "peak_bytes", usage->peak_bytes);
     return n;
 }
 
-enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch, double peak_bytes)
+enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch,
+                                const struct metrics_usage *usage)
 {
     struct field fields[FIELDS_MAX];
-    int n = metrics->json ? collect(metrics, state, batch, peak_bytes, fields) : 0;
+    int n = metrics->json ? collect(metrics, state, batch, usage, fields) : 0;
     if (metrics->csv && ftell(metrics->csv) == 0)
         for (int i = 0; i < n; i++) fprintf(metrics->csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
     for (int i = 0; i < n; i++) {

@@ -3,7 +3,7 @@
 #ifndef IDDPM_TRAIN_METRICS_H
 #define IDDPM_TRAIN_METRICS_H
 
-#include "state.h"
+#include "step.h"
 
 struct metrics {
     FILE *json, *csv; /* NULL on ranks other than 0 */
@@ -13,9 +13,14 @@ struct metrics {
 
 /* Rank 0 only. Opens both files for appending, cut back to lines of steps up to `step`. */
 enum iddpm_status metrics_open(struct metrics *metrics, const char *run, int64_t step);
-/* Every rank: writes a line (where files are open) and clears the sums. `batch`: images of a step; peak_bytes: of
- * the rank that has used most. */
-enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch, double peak_bytes);
+/* What the ranks used since the last line. */
+struct metrics_usage {
+    double peak_bytes;          /* of the rank that has used most */
+    double seconds[TIME_PARTS]; /* mean over ranks */
+};
+/* Every rank: writes a line (where files are open) and clears the sums. `batch`: images of a step. */
+enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch,
+                                const struct metrics_usage *usage);
 /* On disk, before a checkpoint that counts on these lines is named. */
 enum iddpm_status metrics_sync(struct metrics *metrics);
 void metrics_close(struct metrics *metrics);

@@ -10,14 +10,14 @@ static void report(struct saver *saver, const char *path, double start)
     struct stat file = {0};
     double now = clock_seconds();
     saver->seconds = now - start;
-    stat(path, &file); /* of no use but for this line */
+    if (saver->trainer->parallel->rank == 0) stat(path, &file); /* of no use but for this line */
     double bytes = (double)file.st_size;
     log_info("saved %s: %.1f MB in %.2f s, %.2f GB/s, %.1f %% of the time since the last one", path, 1e-6 * bytes,
              saver->seconds, 1e-9 * bytes / saver->seconds, 100 * saver->seconds / (now - saver->since));
     saver->since = now;
 }
 
-enum iddpm_status save_now(struct saver *saver)
+static enum iddpm_status save(struct saver *saver)
 {
     const struct trainer *t = saver->trainer;
     const struct config *config = t->config;
@@ -33,6 +33,14 @@ enum iddpm_status save_now(struct saver *saver)
                          config->train.save_interval) != IDDPM_OK)
         log_warn("%s", iddpm_error_text());
     return IDDPM_OK;
+}
+
+enum iddpm_status save_now(struct saver *saver)
+{
+    stopwatch_start(&saver->trainer->watch);
+    enum iddpm_status status = save(saver);
+    stopwatch_mark(&saver->trainer->watch, TIME_STORE);
+    return status;
 }
 
 enum iddpm_status save_if_due(struct saver *saver)

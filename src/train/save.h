@@ -6,7 +6,7 @@
 #include "step.h"
 
 struct saver {
-    const struct trainer *trainer;
+    struct trainer *trainer;
     struct metrics *metrics;
     char *config_text, folder[PATH_SIZE]; /* RUN/checkpoints */
     int64_t step;                         /* of the newest checkpoint, -1 before the first */

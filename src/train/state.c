@@ -5,20 +5,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void start_ema(struct train_state *state, int i)
+{
+    memcpy(state->emas[i], state->params + state->own.first, state->own.count * sizeof(float));
+}
+
 enum iddpm_status state_create(struct train_state **out, const struct config *config, const struct net *net,
-                               int num_timesteps)
+                               const struct parallel *parallel, int num_timesteps)
 {
     TRY(mem_alloc(out, 1, sizeof **out, "training state"));
     struct train_state *state = *out;
     state->net = net;
     state->flat = net_flat_size(net);
+    state->own = parallel_own(parallel->rank, parallel->size, state->flat, NET_BLOCK);
+    size_t own = state->own.count;
     state->n_ema = config->train.ema_rate.n;
     state->ema_rates = config->train.ema_rate.v;
     enum iddpm_status status = mem_alloc(&state->params, state->flat, sizeof(float), "parameters");
-    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg, state->flat, sizeof(float), "Adam's first moments");
-    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg_sq, state->flat, sizeof(float), "Adam's second moments");
+    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg, own, sizeof(float), "Adam's first moments");
+    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg_sq, own, sizeof(float), "Adam's second moments");
     for (int i = 0; i < state->n_ema && status == IDDPM_OK; i++)
-        status = mem_alloc(&state->emas[i], state->flat, sizeof(float), "EMA parameters");
+        status = mem_alloc(&state->emas[i], own, sizeof(float), "EMA parameters");
     if (status == IDDPM_OK) status = sampler_create(&state->sampler, config->train.schedule_sampler, num_timesteps);
     if (status != IDDPM_OK) {
         state_destroy(state);
@@ -27,7 +34,7 @@ enum iddpm_status state_create(struct train_state **out, const struct config *co
     }
     snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
     net_init_params(net, (uint64_t)config->run.seed, state->params);
-    for (int i = 0; i < state->n_ema; i++) memcpy(state->emas[i], state->params, state->flat * sizeof(float));
+    for (int i = 0; i < state->n_ema; i++) start_ema(state, i);
     return IDDPM_OK;
 }
 
@@ -48,40 +55,58 @@ void state_destroy(struct train_state *state)
 enum { OTHER_ARRAYS = 9 }; /* beside those of the parameters */
 
 struct layout {
-    struct store_array *arrays;
+    const struct parallel *parallel;
+    struct store_slice *slices;
     char (*paths)[160];
-    int n;
+    int n, common; /* arrays; those from `common` on are what every rank has */
 };
 
-static void layout_add(struct layout *layout, const char *group, const char *name, enum store_type type, int ndim,
-                       const uint64_t *dims, void *data)
+static struct store_slice *layout_add(struct layout *layout, const char *group, const char *name, enum store_type type,
+                                      int ndim, const uint64_t *dims, void *data)
 {
     char *path = layout->paths[layout->n];
     snprintf(path, sizeof layout->paths[0], "%s/%s", group, name);
-    struct store_array *array = &layout->arrays[layout->n++];
-    *array = (struct store_array){.path = path, .type = type, .ndim = ndim, .data = data};
-    for (int i = 0; i < ndim; i++) array->dims[i] = dims[i];
+    struct store_slice *slice = &layout->slices[layout->n++];
+    *slice = (struct store_slice){.array = {.path = path, .type = type, .ndim = ndim, .data = data}};
+    for (int i = 0; i < ndim; i++) slice->array.dims[i] = dims[i];
+    return slice;
 }
 
-/* One data set per parameter: GROUP/name */
-static void layout_flat(struct layout *layout, const struct train_state *state, const char *group, float *flat)
+/* What every rank has: rank 0 writes and reads it. */
+static void layout_common(struct layout *layout, const char *group, const char *name, enum store_type type, int ndim,
+                          const uint64_t *dims, void *data)
 {
+    struct store_slice *slice = layout_add(layout, group, name, type, ndim, dims, data);
+    if (layout->parallel->rank == 0) slice->count = store_array_elements(&slice->array);
+}
+
+/* One data set per parameter, GROUP/name, of which a rank has what lies in its part. own: element own.first. */
+static void layout_flat(struct layout *layout, const struct train_state *state, const char *group, float *own)
+{
+    size_t begin = state->own.first, end = begin + state->own.count;
     for (int i = 0; i < net_param_count(state->net); i++) {
         const struct net_param *param = net_param(state->net, i);
-        layout_add(layout, group, param->name, STORE_F32, param->ndim, param->dims, flat + param->offset);
+        struct store_slice *slice = layout_add(layout, group, param->name, STORE_F32, param->ndim, param->dims, NULL);
+        size_t first = param->offset > begin ? param->offset : begin, last = param->offset + param->size;
+        if (last > end) last = end;
+        if (first >= last) continue;
+        slice->first = first - param->offset;
+        slice->count = last - first;
+        slice->array.data = own + (first - begin);
     }
 }
 
 /* What a checkpoint may lack: EMA i is bit i, the history of the loss-aware sampler the last bit. */
 #define PART_SAMPLER (1u << 31)
 
-static enum iddpm_status layout_create(struct layout *layout, struct train_state *state, unsigned parts)
+static enum iddpm_status layout_create(struct layout *layout, struct train_state *state,
+                                       const struct parallel *parallel, unsigned parts)
 {
     size_t room = (size_t)(3 + state->n_ema) * (size_t)net_param_count(state->net) + OTHER_ARRAYS;
-    *layout = (struct layout){0};
-    TRY(mem_alloc(&layout->arrays, room, sizeof *layout->arrays, "list of checkpoint arrays"));
+    *layout = (struct layout){.parallel = parallel};
+    TRY(mem_alloc(&layout->slices, room, sizeof *layout->slices, "list of checkpoint arrays"));
     TRY(mem_alloc(&layout->paths, room, sizeof *layout->paths, "list of checkpoint arrays"));
-    layout_flat(layout, state, "params", state->params);
+    layout_flat(layout, state, "params", state->params + state->own.first);
     for (int i = 0; i < state->n_ema; i++) {
         char group[CONFIG_EMA_GROUP];
         config_ema_group(state->ema_rates[i], group);
@@ -89,26 +114,27 @@ static enum iddpm_status layout_create(struct layout *layout, struct train_state
     }
     layout_flat(layout, state, "optimizer/exp_avg", state->exp_avg);
     layout_flat(layout, state, "optimizer/exp_avg_sq", state->exp_avg_sq);
+    layout->common = layout->n;
     const uint64_t slots = METRIC_SLOTS, steps = (uint64_t)state->sampler->num_timesteps;
-    layout_add(layout, "train", "step", STORE_I64, 0, NULL, &state->step);
-    layout_add(layout, "train", "updates", STORE_I64, 0, NULL, &state->updates);
-    layout_add(layout, "train", "skipped", STORE_I64, 0, NULL, &state->skipped);
-    layout_add(layout, "train", "skipped_in_row", STORE_I64, 0, NULL, &state->skipped_in_row);
-    layout_add(layout, "train", "metric_sums", STORE_F64, 1, &slots, state->sums);
-    layout_add(layout, "train", "metric_counts", STORE_F64, 1, &slots, state->counts);
+    layout_common(layout, "train", "step", STORE_I64, 0, NULL, &state->step);
+    layout_common(layout, "train", "updates", STORE_I64, 0, NULL, &state->updates);
+    layout_common(layout, "train", "skipped", STORE_I64, 0, NULL, &state->skipped);
+    layout_common(layout, "train", "skipped_in_row", STORE_I64, 0, NULL, &state->skipped_in_row);
+    layout_common(layout, "train", "metric_sums", STORE_F64, 1, &slots, state->sums);
+    layout_common(layout, "train", "metric_counts", STORE_F64, 1, &slots, state->counts);
     const uint64_t isa = sizeof state->isa;
-    layout_add(layout, "train", "isa", STORE_U8, 1, &isa, state->isa);
+    layout_common(layout, "train", "isa", STORE_U8, 1, &isa, state->isa);
     if (parts & PART_SAMPLER) {
-        layout_add(layout, "sampler", "history", STORE_F64, 2, (uint64_t[]){steps, SAMPLER_HISTORY},
-                   state->sampler->history);
-        layout_add(layout, "sampler", "counts", STORE_I64, 1, &steps, state->sampler->counts);
+        layout_common(layout, "sampler", "history", STORE_F64, 2, (uint64_t[]){steps, SAMPLER_HISTORY},
+                      state->sampler->history);
+        layout_common(layout, "sampler", "counts", STORE_I64, 1, &steps, state->sampler->counts);
     }
     return IDDPM_OK;
 }
 
 static void layout_destroy(struct layout *layout)
 {
-    free(layout->arrays);
+    free(layout->slices);
     free(layout->paths);
 }
 
@@ -117,12 +143,22 @@ enum iddpm_status state_write(const struct train_state *state, const struct para
 {
     struct layout layout;
     unsigned parts = state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT ? ~0u : ~PART_SAMPLER;
-    enum iddpm_status status = layout_create(&layout, (struct train_state *)state, parts); /* only read from */
+    enum iddpm_status status =
+        layout_create(&layout, (struct train_state *)state, parallel, parts); /* only read from */
     status = parallel_agree(parallel, status);
     if (status == IDDPM_OK)
-        status = checkpoint_write(parallel, path, state->step, config_text, layout.n, layout.arrays);
+        status = checkpoint_write(parallel, path, state->step, config_text, layout.n, layout.slices);
     layout_destroy(&layout);
     return status;
+}
+
+/* Collective: what rank 0 has read of that which every rank has. */
+static void share_common(const struct layout *layout)
+{
+    for (int i = layout->common; i < layout->n; i++) {
+        const struct store_array *array = &layout->slices[i].array;
+        parallel_broadcast(layout->parallel, array->data, store_array_elements(array) * store_type_bytes(array->type));
+    }
 }
 
 /* Rank 0: whether the history in the file is of as many timesteps. */
@@ -170,13 +206,15 @@ enum iddpm_status state_read(struct train_state *state, const struct parallel *p
     unsigned parts;
     struct layout layout;
     TRY(find_parts(state, parallel, path, &parts));
-    enum iddpm_status status = parallel_agree(parallel, layout_create(&layout, state, parts));
-    if (status == IDDPM_OK) status = checkpoint_read_all(parallel, path, layout.n, layout.arrays);
+    enum iddpm_status status = parallel_agree(parallel, layout_create(&layout, state, parallel, parts));
+    if (status == IDDPM_OK) status = checkpoint_read_slices(parallel, path, layout.n, layout.slices);
+    if (status == IDDPM_OK) share_common(&layout);
     layout_destroy(&layout);
     if (status != IDDPM_OK) return status;
+    parallel_gather_parts(parallel, state->params, state->flat, NET_BLOCK, sizeof(float));
     warn_of_missing(state, path, parts);
     for (int i = 0; i < state->n_ema; i++)
-        if (!(parts & 1u << i)) memcpy(state->emas[i], state->params, state->flat * sizeof(float));
+        if (!(parts & 1u << i)) start_ema(state, i);
     snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
     sampler_refresh(state->sampler);
     return IDDPM_OK;

@@ -8,13 +8,15 @@
  * of t), of grad_norm, and what else must survive a restart between two lines. */
 enum { TERMS = 3, QUARTILES = 4, TERM_SLOTS = TERMS * (1 + QUARTILES), GRAD_NORM_SLOT = TERM_SLOTS, METRIC_SLOTS };
 
+/* Every rank has all parameters, and of moments and EMAs those of its part of them. */
 struct train_state {
     const struct net *net; /* names and shapes of the parameters */
-    size_t flat;           /* elements of each of the arrays below */
-    float *params, *exp_avg, *exp_avg_sq;
+    size_t flat;           /* elements of params */
+    struct part own;       /* of these elements this rank has: */
+    float *params;
+    float *exp_avg, *exp_avg_sq, *emas[CONFIG_LIST_MAX]; /* [own.count] */
     int n_ema;
     const double *ema_rates;
-    float *emas[CONFIG_LIST_MAX];
     int64_t step;    /* training steps done */
     int64_t updates; /* of them, those that changed the parameters */
     int64_t skipped; /* those that were not finite */
@@ -26,7 +28,7 @@ struct train_state {
 
 /* Allocates and initialises: parameters from the seed, EMAs equal to them, moments zero. The net must live on. */
 enum iddpm_status state_create(struct train_state **out, const struct config *config, const struct net *net,
-                               int num_timesteps);
+                               const struct parallel *parallel, int num_timesteps);
 void state_destroy(struct train_state *state);
 /* Collective. */
 enum iddpm_status state_write(const struct train_state *state, const struct parallel *parallel, const char *path,

@@ -6,6 +6,14 @@
 
 enum { TREE_MAX = 32 };
 
+/* Where this rank's time goes: each mark adds the time since the last one to a part. */
+enum time_part { TIME_COMPUTE, TIME_COMMUNICATION, TIME_DATA, TIME_STORE, TIME_PARTS };
+struct stopwatch {
+    double last, seconds[TIME_PARTS];
+};
+void stopwatch_start(struct stopwatch *watch); /* what was before the first mark counts for nothing */
+void stopwatch_mark(struct stopwatch *watch, enum time_part part);
+
 /* Of one image of the batch; the same on every rank once gathered. */
 struct image_terms {
     int t;
@@ -22,9 +30,11 @@ struct trainer {
     struct diffusion *diffusion;
     struct net *net;
     struct train_state *state;
-    float *grads[TREE_MAX]; /* [0] ends as the mean gradient; the others hold partial sums of the tree over leaves */
-    float *tree_scratch;
-    uint8_t *pixels; /* of a microbatch, like the next six */
+    float *grads[TREE_MAX];  /* [0] ends as the mean gradient of this rank's part; the others hold partial sums of the
+                              * tree over leaves and are zero between steps */
+    struct reducer *reducer; /* of the tree; NULL for MPI_Allreduce */
+    double *squares;         /* of the gradient, of each block */
+    uint8_t *pixels;         /* of a microbatch, like the next six */
     int64_t *labels;
     double *x_start, *x_t, *noise, *timesteps;
     uint32_t *slots;
@@ -32,6 +42,7 @@ struct trainer {
     int *all_t;                            /* the same for the sampler */
     double *all_losses;
     double grad_norm; /* of the last step */
+    struct stopwatch watch;
 };
 
 /* Not collective but for its check of the data set; everything of the trainer but `parallel` and `config`. */
@@ -39,7 +50,8 @@ enum iddpm_status trainer_create(struct trainer *trainer);
 void trainer_destroy(struct trainer *trainer);
 
 /* Collective (a signal is agreed on before each microbatch). Sums the gradient of mean(loss weight) over this rank's
- * leaves into grads[0] and fills `terms`; gradient.c. IDDPM_STOPPED when some rank was signalled. */
+ * leaves into grads[0] and fills `terms`; gradient.c. In the tree its reduction over ranks has begun, as far as
+ * gradients were ready while others were computed. IDDPM_STOPPED when some rank was signalled. */
 enum iddpm_status compute_gradient(struct trainer *trainer);
 
 /* Collective. Computes the mean gradient of the step's batch and updates parameters, moments and EMAs, or, when loss or

@@ -19,9 +19,11 @@ static enum iddpm_status create_readers(struct trainer *t)
 
 static enum iddpm_status create_gradients(struct trainer *t)
 {
-    for (int i = 0; i < t->plan.gradients; i++) TRY(mem_alloc(&t->grads[i], t->state->flat, sizeof(float), "gradient"));
+    size_t flat = t->state->flat;
+    for (int i = 0; i < t->plan.gradients; i++) TRY(mem_alloc(&t->grads[i], flat, sizeof(float), "gradient"));
+    TRY(mem_alloc(&t->squares, flat / NET_BLOCK, sizeof *t->squares, "norms of the gradient"));
     if (t->plan.reduction == REDUCTION_MPI_ALLREDUCE) return IDDPM_OK;
-    return mem_alloc(&t->tree_scratch, PARALLEL_TREE_PIECE, sizeof(float), "a piece of the gradient");
+    return reducer_create(&t->reducer, t->parallel, flat, NET_BLOCK);
 }
 
 static enum iddpm_status create_buffers(struct trainer *t)
@@ -51,7 +53,7 @@ enum iddpm_status trainer_create(struct trainer *t)
     TRY(train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan));
     TRY(diffusion_create(&t->diffusion, &t->plan.spec.diffusion));
     TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, kernels_threads()));
-    TRY(state_create(&t->state, config, t->net, t->diffusion->num_timesteps));
+    TRY(state_create(&t->state, config, t->net, t->parallel, t->diffusion->num_timesteps));
     TRY(create_readers(t));
     TRY(create_gradients(t));
     return create_buffers(t);
@@ -63,9 +65,10 @@ void trainer_destroy(struct trainer *t)
         if (t->readers[i]) leaf_reader_destroy(t->readers[i]);
     free(t->readers);
     for (int i = 0; i < TREE_MAX; i++) free(t->grads[i]);
-    void *buffers[] = {t->tree_scratch, t->pixels, t->labels, t->x_start,   t->x_t,   t->noise,
-                       t->timesteps,    t->slots,  t->terms,  t->all_terms, t->all_t, t->all_losses};
+    void *buffers[] = {t->squares,   t->pixels, t->labels, t->x_start,   t->x_t,   t->noise,
+                       t->timesteps, t->slots,  t->terms,  t->all_terms, t->all_t, t->all_losses};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
+    reducer_destroy(t->reducer);
     state_destroy(t->state);
     net_destroy(t->net);
     if (t->diffusion) diffusion_destroy(t->diffusion);

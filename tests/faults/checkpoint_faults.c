@@ -26,7 +26,7 @@ static struct store_array arrays[ARRAYS];
 static enum iddpm_status write_step(int step)
 {
     alarm(PATIENCE);
-    return checkpoint_write(&ranks, path, step, "config", ARRAYS, arrays);
+    return arrays_write(&ranks, path, step, "config", ARRAYS, arrays);
 }
 
 /* Rank 0 finds a whole checkpoint of this step and no other file. */

@@ -18,7 +18,7 @@ static enum iddpm_status write_with(const struct parallel *parallel, const char 
 {
     struct store_array arrays[ARRAYS];
     arrays_create(arrays, seed, true);
-    enum iddpm_status status = checkpoint_write(parallel, to, seed, CONFIG, ARRAYS, arrays);
+    enum iddpm_status status = arrays_write(parallel, to, seed, CONFIG, ARRAYS, arrays);
     arrays_destroy(arrays);
     return status;
 }
@@ -163,7 +163,7 @@ static void no_arrays_long_config(void **state)
     size_t length = 300000; /* more than an object header holds */
     char *config = calloc(length + 1, 1);
     memset(config, '#', length);
-    assert_int_equal(checkpoint_write(&ranks, path, 0, config, 0, NULL), IDDPM_OK);
+    assert_int_equal(arrays_write(&ranks, path, 0, config, 0, NULL), IDDPM_OK);
     struct checkpoint *c;
     assert_int_equal(checkpoint_open(&c, path), IDDPM_OK);
     assert_int_equal(checkpoint_count(c), 0);
@@ -322,14 +322,14 @@ static void refused_writes(void **state)
     expect_text("cannot create: no such file");
     float x[6] = {0};
     struct store_array twice[2] = {{"params/x", STORE_F32, 1, {2}, x}, {"params/x", STORE_F32, 1, {2}, x}};
-    assert_int_equal(checkpoint_write(&ranks, path, 1, "", 2, twice), IDDPM_FAILED);
+    assert_int_equal(arrays_write(&ranks, path, 1, "", 2, twice), IDDPM_FAILED);
     expect_text("params/x");
     struct store_array below[2] = {{"params", STORE_F32, 1, {2}, x}, {"params/x", STORE_F32, 1, {2}, x}};
-    assert_int_equal(checkpoint_write(&ranks, path, 1, "", 2, below), IDDPM_FAILED);
+    assert_int_equal(arrays_write(&ranks, path, 1, "", 2, below), IDDPM_FAILED);
     struct store_array deep = {"params/x", STORE_F32, STORE_DIMS + 1, {1, 1, 1, 1}, x};
-    assert_int_equal(checkpoint_write(&ranks, path, 1, "", 1, &deep), IDDPM_FAILED);
+    assert_int_equal(arrays_write(&ranks, path, 1, "", 1, &deep), IDDPM_FAILED);
     struct store_array huge = {"params/x", STORE_F32, 3, {1ull << 40, 1ull << 40, 2}, x};
-    assert_int_equal(checkpoint_write(&ranks, path, 1, "", 1, &huge), IDDPM_FAILED);
+    assert_int_equal(arrays_write(&ranks, path, 1, "", 1, &huge), IDDPM_FAILED);
     expect_text("larger than can be addressed");
     parallel_barrier(&ranks);
     if (ranks.rank == 0) assert_int_equal(ranks_count_files(folder), 0);

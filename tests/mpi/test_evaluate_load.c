@@ -1,4 +1,5 @@
 /* A model from a checkpoint, on ranks: which checkpoint, which weights, and what is said when there is none. */
+#include "arrays.h"
 #include "iddpm/evaluate.h"
 #include "iddpm/kernels.h"
 #include "ranks.h"
@@ -60,7 +61,7 @@ static void write_checkpoint(int64_t step)
             memcpy(arrays[g * n + j].dims, param->dims, sizeof param->dims);
         }
     }
-    must(checkpoint_write(&ranks, path, step, text, GROUPS * n, arrays));
+    must(arrays_write(&ranks, path, step, text, GROUPS * n, arrays));
     free(values);
     free(text);
     model_destroy(model);

@@ -36,6 +36,16 @@ static float *copy_of(const float *x, size_t n)
     return memcpy(copy, x, n * sizeof *copy);
 }
 
+/* The whole of an array of which every rank has its part. */
+static float *whole_of(const struct train_state *state, const float *own)
+{
+    float *whole = calloc(state->flat, sizeof *whole);
+    assert_non_null(whole);
+    memcpy(whole + state->own.first, own, state->own.count * sizeof *own);
+    parallel_gather_parts(&ranks, whole, state->flat, NET_BLOCK, sizeof *whole);
+    return whole;
+}
+
 static struct config *configuration(const char *reduction)
 {
     char path[PATH_SIZE + 16];
@@ -77,7 +87,7 @@ static void open_trainer(struct trainer *t, const struct config *config)
     must(trainer_create(t));
     struct train_state *state = t->state;
     network_fill(t->net, state->params);
-    for (size_t i = 0; i < state->flat; i++) {
+    for (size_t i = 0; i < state->own.count; i++) {
         state->exp_avg[i] = 0.001f * (float)(i % 7);
         state->exp_avg_sq[i] = 0.01f;
     }
@@ -152,6 +162,14 @@ static void check_floats(size_t n, const float *got, const double *want, double 
     free(x);
 }
 
+static void check_part(const struct train_state *state, const float *own, const double *want, double tolerance,
+                       const char *what)
+{
+    float *got = whole_of(state, own);
+    check_floats(state->flat, got, want, tolerance, what);
+    free(got);
+}
+
 /* AdamW (Loshchilov & Hutter, algorithm 2) and the EMAs at update 3: annealed to 6 / 10, EMA rates at most 4 / 13. */
 static void check_update(const struct trainer *t, const float *params, float *const *emas, const float *exp_avg,
                          const float *grad)
@@ -165,11 +183,11 @@ static void check_update(const struct trainer *t, const float *params, float *co
         double v = 0.999 * 0.01 + 0.001 * grad[i] * grad[i];
         p[i] = params[i] * (1 - lr * 0.1) - lr * m[i] / (1 - pow(0.9, 3)) / (sqrt(v / (1 - pow(0.999, 3))) + 1e-8);
     }
-    check_floats(n, state->exp_avg, m, TOLERANCE_GRADIENT, "exp_avg");
+    check_part(state, state->exp_avg, m, TOLERANCE_GRADIENT, "exp_avg");
     check_floats(n, state->params, p, TOLERANCE_UPDATE, "params");
     for (int k = 0; k < 2; k++) {
         for (size_t i = 0; i < n; i++) ema[i] = rates[k] * emas[k][i] + (1 - rates[k]) * p[i];
-        check_floats(n, state->emas[k], ema, TOLERANCE_UPDATE, k ? "the EMA in its warm-up" : "the EMA of rate 0.1");
+        check_part(state, state->emas[k], ema, TOLERANCE_UPDATE, k ? "the EMA in its warm-up" : "the EMA of rate 0.1");
     }
     free(m);
     free(p);
@@ -200,8 +218,9 @@ static void check_step(const char *reduction)
     struct image_terms terms[BATCH];
     open_trainer(&t, config);
     size_t n = t.state->flat;
-    float *params = copy_of(t.state->params, n), *exp_avg = copy_of(t.state->exp_avg, n);
-    float *emas[] = {copy_of(t.state->emas[0], n), copy_of(t.state->emas[1], n)}, *grad = whole_gradient(&t, terms);
+    float *params = copy_of(t.state->params, n), *exp_avg = whole_of(t.state, t.state->exp_avg);
+    float *emas[] = {whole_of(t.state, t.state->emas[0]), whole_of(t.state, t.state->emas[1])},
+          *grad = whole_gradient(&t, terms);
     must(train_step(&t));
     double *want = malloc(n * sizeof *want), norm = 0;
     for (size_t i = 0; i < n; i++) {
@@ -209,7 +228,7 @@ static void check_step(const char *reduction)
         norm += want[i] * want[i];
     }
     norm = sqrt(norm);
-    check_floats(n, t.grads[0], want, TOLERANCE_GRADIENT, "mean gradient");
+    check_part(t.state, t.grads[0] + t.state->own.first, want, TOLERANCE_GRADIENT, "mean gradient");
     check_close(1, &t.grad_norm, &norm, TOLERANCE_GRADIENT, 0, "norm of the gradient");
     check_terms(&t, terms);
     check_update(&t, params, emas, exp_avg, grad);
@@ -245,12 +264,13 @@ static void a_step_that_is_not_finite_changes_nothing(void **state)
     size_t n = t.state->flat;
     if (ranks.rank == ranks.size - 1) t.state->params[0] = NAN;
     net_set_params(t.net, t.state->params);
-    float *params = copy_of(t.state->params, n), *ema = copy_of(t.state->emas[1], n);
-    float *exp_avg = copy_of(t.state->exp_avg, n);
+    size_t own = t.state->own.count;
+    float *params = copy_of(t.state->params, n), *ema = copy_of(t.state->emas[1], own);
+    float *exp_avg = copy_of(t.state->exp_avg, own);
     must(train_step(&t));
     assert_memory_equal(t.state->params, params, n * sizeof *params);
-    assert_memory_equal(t.state->emas[1], ema, n * sizeof *ema);
-    assert_memory_equal(t.state->exp_avg, exp_avg, n * sizeof *exp_avg);
+    assert_memory_equal(t.state->emas[1], ema, own * sizeof *ema);
+    assert_memory_equal(t.state->exp_avg, exp_avg, own * sizeof *exp_avg);
     assert_true(t.state->sampler->history[SAMPLER_HISTORY - 1] == 1 && t.state->counts[0] == 0);
     assert_int_equal(t.state->step, STEP + 1);
     assert_int_equal(t.state->updates, UPDATES);

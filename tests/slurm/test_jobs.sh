@@ -39,7 +39,7 @@ wait_until() { # SECONDS COMMAND...
 state_is() { [ "$(state "$1")" = "$2" ]; }
 restarted() { [ "$(scontrol show job -o "$1" | grep -o ' Restarts=[0-9]*')" = " Restarts=$2" ]; }
 has_checkpoint() { [ -n "$(find "$1/checkpoints" -name 'step-*.h5' 2>/dev/null)" ]; }
-metrics() { sed -E 's/"(seconds|images_per_s|peak_bytes)": [^,}]*[,}]//g' "$1/metrics.jsonl"; }
+metrics() { sed -E 's/"(seconds[a-z_]*|images_per_s|peak_bytes)": [^,}]*[,}]//g' "$1/metrics.jsonl"; }
 submit() { # NAME ARGUMENT...: sets `job`
     job=$(sbatch --parsable --output="$work/$1.out" "${@:2}") || fail "sbatch $*"
 }

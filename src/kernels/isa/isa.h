@@ -22,7 +22,7 @@
     X(softmax_rows_backward)                                                                                           \
     X(dropout_apply)                                                                                                   \
     X(adamw_ema)                                                                                                       \
-    X(sum_of_squares)
+    X(squares_of_blocks)
 
 #ifdef KERNEL_ISA
 #define ISA_JOIN2(name, isa) name##_##isa
@@ -43,7 +43,7 @@
 #define softmax_rows_backward ISA_JOIN(softmax_rows_backward, KERNEL_ISA)
 #define dropout_apply ISA_JOIN(dropout_apply, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
-#define sum_of_squares ISA_JOIN(sum_of_squares, KERNEL_ISA)
+#define squares_of_blocks ISA_JOIN(squares_of_blocks, KERNEL_ISA)
 
 /* shared between files of this folder only */
 #define conv3x3_direct_scratch ISA_JOIN(conv3x3_direct_scratch, KERNEL_ISA)

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { CHUNK = 1024, LANES = 8, GROUP = 1024 };
+enum { CHUNK = SQUARES_BLOCK, LANES = 8 };
 
 /* The scalars of one step, rounded once. Averages are moved by their distance, m + (1 - beta) (g - m): in float32 the
  * textbook form beta m + (1 - beta) g shrinks a slow average, because beta and 1 - beta no longer add up to 1 (by
@@ -66,20 +66,12 @@ static double chunk_squares(size_t n, const float *x)
     return sum;
 }
 
-double sum_of_squares(size_t n, const float *x)
+void squares_of_blocks(size_t n, const float *x, double *sums)
 {
-    double sum = 0;
-    /* groups of chunks, so that the chunks' sums fit the stack while threads make them */
-    for (size_t group = 0; group < n; group += (size_t)GROUP * CHUNK) {
-        double chunk[GROUP];
-        size_t left = n - group;
-        int chunks = left < (size_t)GROUP * CHUNK ? (int)((left + CHUNK - 1) / CHUNK) : GROUP;
+    size_t blocks = (n + CHUNK - 1) / CHUNK;
 #pragma omp parallel for schedule(static)
-        for (int k = 0; k < chunks; k++) {
-            size_t first = (size_t)k * CHUNK;
-            chunk[k] = chunk_squares(left - first < CHUNK ? left - first : CHUNK, x + group + first);
-        }
-        for (int k = 0; k < chunks; k++) sum += chunk[k];
+    for (size_t k = 0; k < blocks; k++) {
+        size_t left = n - k * CHUNK;
+        sums[k] = chunk_squares(left < CHUNK ? left : CHUNK, x + k * CHUNK);
     }
-    return sum;
 }
