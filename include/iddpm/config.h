@@ -28,6 +28,7 @@ struct config {
     struct {
         char *path;      /* folder made by `iddpm import` */
         char *eval_path; /* held-out data, default of `iddpm nll`; "" if none */
+        char *local;     /* folder on the node's own disk with copies of index and shards, read in their place; "" */
         double cache;    /* GiB per rank that may be used to keep images in memory */
     } data;
     struct {

@@ -51,6 +51,7 @@ enum iddpm_status data_import(const struct import_options *options, struct impor
 
 struct dataset {
     char *folder, *source, *license;
+    char *copy; /* folder that shards are read from in place of `folder`, or NULL: dataset_use_copy */
     char *hash; /* SHA-256 of all pixels and labels (int64, little endian), image by image in global order */
     uint64_t images, unlabelled; /* labels of the latter are -1 */
     int height, width, channels;
@@ -65,6 +66,12 @@ struct dataset {
 /* Reads the index only. */
 enum iddpm_status dataset_open(struct dataset **out, const char *folder);
 void dataset_close(struct dataset *dataset);
+/* From now on shards are read from `folder`, which has the index of the same data set (else IDDPM_FAILED naming both)
+ * and copies of at least the shards that will be asked for. Before anything is read. */
+enum iddpm_status dataset_use_copy(struct dataset *dataset, const char *folder);
+/* Of the original, into out[PATH_SIZE]: its index, and its shard s. */
+enum iddpm_status dataset_index_path(const struct dataset *dataset, char *out);
+enum iddpm_status dataset_shard_path(const struct dataset *dataset, int s, char *out);
 /* Every shard against its checksum and the index. */
 enum iddpm_status dataset_verify(const struct dataset *dataset);
 
@@ -79,6 +86,8 @@ enum iddpm_status dataset_read(const struct dataset *dataset, uint64_t first, ui
  * rng_permute({seed, RNG_SHUFFLE, step = k / n, slot = m}, n, k mod n) of the leaf's n images. Kept in memory when the
  * bytes fit `cache_bytes`, else read per image; the images are the same. The data set must live as long. */
 struct leaf_reader;
+/* Whether leaf m of L reads shard s of S. */
+bool leaf_reads_shard(int leaf, int leaves, int s, int shards);
 enum iddpm_status leaf_reader_create(struct leaf_reader **out, const struct dataset *dataset, int leaf, int leaves,
                                      uint64_t seed, uint64_t cache_bytes);
 void leaf_reader_destroy(struct leaf_reader *reader);

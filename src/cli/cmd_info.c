@@ -99,10 +99,16 @@ static enum iddpm_status print_checkpoints(const char *run)
     return status;
 }
 
-static enum iddpm_status info_config(const struct cli *cli, const char *path, const char *run, int ranks)
+static enum iddpm_status info_config(const struct cli *cli, const char *path, const char *run, int ranks,
+                                     const char *files)
 {
     struct config *config;
     TRY(config_load(&config, path, cli->argc - 1, (const char *const *)cli->argv + 1));
+    if (files) {
+        enum iddpm_status status = info_files(config, ranks, files);
+        config_destroy(config);
+        return status;
+    }
     printf("%s %s\n", run ? "run" : "configuration", run ? run : path);
     enum iddpm_status status = run ? config_set(config, "run.dir", run) : IDDPM_OK; /* it may have been moved */
     if (status == IDDPM_OK && run) status = print_checkpoints(run);
@@ -127,8 +133,11 @@ static bool is_hdf5(const char *path)
 enum iddpm_status cmd_info(struct cli *cli)
 {
     int64_t ranks = 0;
+    const char *files = NULL;
     const struct option options[] = {
-        {"ranks", "N", "makes every check of a training job on N ranks", .integer = &ranks, .min = 1, .max = INT_MAX}};
+        {"ranks", "N", "makes every check of a training job on N ranks", .integer = &ranks, .min = 1, .max = INT_MAX},
+        {"files", "RANKS", "only lists the files of the data set, index first, that these ranks of N read: 0-3,8",
+         .text = &files}};
     const struct usage usage = {"CONFIG|RUN|CHECKPOINT|DATA [key=value ...]",
                                 "What a configuration, a run folder, a checkpoint or a data set is: sizes, parameters, "
                                 "multiply-adds per image,\n"
@@ -139,10 +148,14 @@ enum iddpm_status cmd_info(struct cli *cli)
     TRY(options_parse(cli, &usage, &done));
     if (done) return IDDPM_OK;
     const char *target = cli->argv[0];
+    if (files && !ranks)
+        return iddpm_error(IDDPM_USAGE, "info: --files: of how many ranks? Give their number with --ranks N");
+    if (is_hdf5(target) && files)
+        return iddpm_error(IDDPM_USAGE, "info: --files: needs a configuration or a run, not a checkpoint");
     if (is_hdf5(target)) return info_checkpoint(cli, target, (int)ranks);
-    if (!path_is_folder(target)) return info_config(cli, target, NULL, (int)ranks);
+    if (!path_is_folder(target)) return info_config(cli, target, NULL, (int)ranks, files);
     TRY(path_join(path, target, "config.yaml"));
-    if (path_exists(path)) return info_config(cli, path, target, (int)ranks);
+    if (path_exists(path)) return info_config(cli, path, target, (int)ranks, files);
     if (cli->argc > 1 || ranks)
         return iddpm_error(IDDPM_USAGE, "info: %s holds no run (config.yaml), and a data set takes no keys and ranks",
                            target);

@@ -11,5 +11,8 @@ void info_row(const char *name, const char *format, ...) __attribute__((format(p
 /* What a configuration asks of `ranks` ranks. 0: of one, and what a job needs but is not there (its data set, say) is
  * only said; else that is an error. */
 enum iddpm_status info_job(const struct cli *cli, struct config *config, int ranks);
+/* Prints the paths of the data set's index and of the shards that the ranks of `list` ("0-3,8") of `ranks` read in
+ * training, one a line. */
+enum iddpm_status info_files(const struct config *config, int ranks, const char *list);
 
 #endif

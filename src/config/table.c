@@ -24,6 +24,9 @@ const struct key keys[] = {
 
     {"data.path", KEY_TEXT, AT(data.path), "", "folder of the data set"},
     {"data.eval_path", KEY_TEXT, AT(data.eval_path), "", "folder of the held-out data set that `iddpm nll` takes"},
+    {"data.local", KEY_TEXT, AT(data.local), "",
+     "folder with copies of the data set's index and of the shards that this node's ranks read, as jobs/stage.sh makes "
+     "them; it belongs to the job, and is not kept in the run's configuration"},
     {"data.cache", KEY_NUMBER, AT(data.cache), "2", "GiB per rank that may be used to keep images in memory", .min = 0,
      .max = UP},
 

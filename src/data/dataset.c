@@ -33,10 +33,43 @@ void dataset_close(struct dataset *dataset)
     free(dataset->shard_crcs);
     free(dataset->opened);
     free(dataset->folder);
+    free(dataset->copy);
     free(dataset->source);
     free(dataset->license);
     free(dataset->hash);
     free(dataset);
+}
+
+/* Equal hashes are not enough: the same images may be dealt into another number of shards. */
+static bool same_index(const struct dataset *a, const struct dataset *b)
+{
+    return strcmp(a->hash, b->hash) == 0 && a->shards == b->shards &&
+           memcmp(a->shard_crcs, b->shard_crcs, (size_t)a->shards * sizeof *a->shard_crcs) == 0;
+}
+
+enum iddpm_status dataset_use_copy(struct dataset *dataset, const char *folder)
+{
+    struct dataset *copy;
+    TRY(dataset_open(&copy, folder));
+    bool same = same_index(dataset, copy);
+    dataset_close(copy);
+    if (!same)
+        return iddpm_error(IDDPM_FAILED,
+                           "%s is no copy of %s: their indices say that they hold other images, or in other shards; "
+                           "copy it again (jobs/stage.sh)",
+                           folder, dataset->folder);
+    dataset->copy = mem_strdup(folder);
+    return dataset->copy ? IDDPM_OK : iddpm_error(IDDPM_FAILED, "%s: no memory", folder);
+}
+
+enum iddpm_status dataset_index_path(const struct dataset *dataset, char *out)
+{
+    return path_join(out, dataset->folder, INDEX_FILE);
+}
+
+enum iddpm_status dataset_shard_path(const struct dataset *dataset, int s, char *out)
+{
+    return path_join(out, dataset->folder, dataset->shard_names[s]);
 }
 
 enum iddpm_status dataset_reserve_shards(struct dataset *dataset, int n)
@@ -54,6 +87,11 @@ size_t dataset_image_bytes(const struct dataset *dataset)
     return (size_t)dataset->height * (size_t)dataset->width * (size_t)dataset->channels;
 }
 
+static const char *shards_folder(const struct dataset *dataset)
+{
+    return dataset->copy ? dataset->copy : dataset->folder;
+}
+
 static enum iddpm_status compare_with_index(const struct dataset *dataset, int s, const struct shard *shard)
 {
     uint64_t n;
@@ -63,26 +101,27 @@ static enum iddpm_status compare_with_index(const struct dataset *dataset, int s
         return iddpm_error(
             IDDPM_FAILED,
             "%s/%s: holds [%llu][%d][%d][%d] but the index says [%llu][%d][%d][%d]; import the data again",
-            dataset->folder, dataset->shard_names[s], (unsigned long long)n, h, w, c,
+            shards_folder(dataset), dataset->shard_names[s], (unsigned long long)n, h, w, c,
             (unsigned long long)dataset->shard_images[s], dataset->height, dataset->width, dataset->channels);
     if (shard_crc32(shard) != dataset->shard_crcs[s])
         return iddpm_error(IDDPM_FAILED,
                            "%s/%s: its checksum is %08x but the index says %08x: it belongs to another import; import "
                            "the data again",
-                           dataset->folder, dataset->shard_names[s], shard_crc32(shard), dataset->shard_crcs[s]);
+                           shards_folder(dataset), dataset->shard_names[s], shard_crc32(shard), dataset->shard_crcs[s]);
     return IDDPM_OK;
 }
 
 enum iddpm_status dataset_open_shard(const struct dataset *dataset, int s, struct shard **out)
 {
     char path[PATH_SIZE];
-    TRY(path_join(path, dataset->folder, dataset->shard_names[s]));
-    TRY(shard_open(out, path));
-    enum iddpm_status status = compare_with_index(dataset, s, *out);
-    if (status != IDDPM_OK) {
+    TRY(path_join(path, shards_folder(dataset), dataset->shard_names[s]));
+    enum iddpm_status status = shard_open(out, path);
+    if (status == IDDPM_OK && (status = compare_with_index(dataset, s, *out)) != IDDPM_OK) {
         shard_close(*out);
         *out = NULL;
     }
+    if (status != IDDPM_OK && dataset->copy)
+        return iddpm_error_context(status, "in the copy of %s (jobs/stage.sh copies it again)", dataset->folder);
     return status;
 }
 

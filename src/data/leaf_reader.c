@@ -45,15 +45,19 @@ static enum iddpm_status own(struct leaf_reader *reader, int shard, uint64_t fir
     return IDDPM_OK;
 }
 
+bool leaf_reads_shard(int leaf, int leaves, int s, int shards)
+{
+    return leaves > shards ? leaf % shards == s : s % leaves == leaf;
+}
+
 static enum iddpm_status own_all(struct leaf_reader *reader, int leaves)
 {
     int shards = reader->dataset->shards, leaf = reader->leaf;
+    /* with L > S the leaves m mod S, m mod S + S, ... share a shard; else a leaf has its own for itself: 0, 1 */
+    uint64_t first = (uint64_t)(leaf / shards), sharing = (uint64_t)((leaves - 1 - leaf % shards) / shards + 1);
     TRY(mem_alloc(&reader->owned, (size_t)(shards / leaves + 1), sizeof *reader->owned, "a leaf's shards"));
-    if (leaves > shards) { /* leaves leaf mod S, leaf mod S + S, ... share a shard */
-        uint64_t sharing = (uint64_t)((leaves - 1 - leaf % shards) / shards + 1);
-        TRY(own(reader, leaf % shards, (uint64_t)(leaf / shards), sharing));
-    }
-    for (int s = leaf; leaves <= shards && s < shards; s += leaves) TRY(own(reader, s, 0, 1));
+    for (int s = 0; s < shards; s++)
+        if (leaf_reads_shard(leaf, leaves, s, shards)) TRY(own(reader, s, first, sharing));
     if (!reader->images)
         return iddpm_error(IDDPM_USAGE,
                            "%s: %llu images in %d shards are too few for %d leaves: leaf %d would have none; use fewer "

@@ -75,7 +75,8 @@ enum iddpm_status train_resolve(struct config *config, const struct train_plan *
     snprintf(text, sizeof text, "%d", plan->leaves.total);
     TRY(config_set(config, "parallel.leaves", text));
     snprintf(text, sizeof text, "%lld", (long long)plan->total_steps);
-    return config_set(config, "train.total_steps", text);
+    TRY(config_set(config, "train.total_steps", text));
+    return config_set(config, "data.local", ""); /* of this job's nodes; the run may go on elsewhere */
 }
 
 struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct net *net)

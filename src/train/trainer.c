@@ -50,6 +50,8 @@ enum iddpm_status trainer_create(struct trainer *t)
     if (!*config->run.dir) return config_error(config, "run.dir", "not set: give the run a folder");
     if (!*config->data.path) return config_error(config, "data.path", "not set: name the folder of a data set");
     TRY(dataset_open(&t->data, config->data.path));
+    if (*config->data.local && dataset_use_copy(t->data, config->data.local) != IDDPM_OK)
+        return config_error(config, "data.local", "%s", iddpm_error_text());
     TRY(train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan));
     TRY(diffusion_create(&t->diffusion, &t->plan.spec.diffusion));
     TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, kernels_threads()));

@@ -95,6 +95,24 @@ expect 2 "$iddpm" info "$configs/digits.yaml" resume_checkpoint=none.h5 --ranks 
 says "train.resume_checkpoint=none.h5 on the command line: none.h5"
 expect 2 "$iddpm" info "$configs/digits.yaml" dir= --ranks 1
 says "run.dir= on the command line: not set"
+
+# which files the ranks read: 4 leaves, 4 shards
+files() { sed 's/.*shard-000\(.\).h5/\1/' "$work/out" | tr '\n' ' '; }
+expect 0 "$iddpm" info "$configs/digits.yaml" --ranks 2 --files 1
+[ "$(files)" = "data/digits/index.json 2 3 " ] || complain "files of rank 1 of 2: $(cat out)"
+expect 0 "$iddpm" info "$configs/digits.yaml" --ranks 4 --files 0,2-3
+[ "$(files)" = "data/digits/index.json 0 2 3 " ] || complain "files of ranks 0, 2 and 3 of 4: $(cat out)"
+expect 0 "$iddpm" info "$configs/digits.yaml" batch_size=128 leaves=16 --ranks 8 --files 1
+[ "$(files)" = "data/digits/index.json 2 3 " ] || complain "files of rank 1 of 8, leaves 2 and 3 of 16: $(cat out)"
+for ranks in 4 -1 2-1 0, x 0-4 +1 '0 1'; do
+    expect 2 "$iddpm" info "$configs/digits.yaml" --ranks 4 --files="$ranks"
+    says "--files: found '$ranks'; allowed are ranks from 0 to 3"
+done
+expect 2 "$iddpm" info "$configs/digits.yaml" --files 0
+says "--files: of how many ranks?"
+expect 2 "$iddpm" info "$configs/digits.yaml" --files 0 --ranks 3
+says "3 ranks cannot share the 4 leaves"
+expect 2 "$iddpm" info data/digits --files 0 --ranks 1
 mv data/digits/shard-0001.h5 .
 expect 1 "$iddpm" info "$configs/digits.yaml" --ranks 1
 says "shard-0001.h5: cannot open"
@@ -110,6 +128,9 @@ expect 0 "$iddpm" info moved --ranks 1
 prints "moved holds this run already: it would be continued"
 expect 0 "$iddpm" info run/checkpoints/step-00000001.h5
 prints "step             1"
+expect 2 "$iddpm" info run/checkpoints/step-00000001.h5 --files 0 --ranks 1
+says "not a checkpoint"
+expect 0 "$iddpm" info run/checkpoints/step-00000001.h5
 prints "weights          ema/0.9"
 prints "weights          ema/0.999"
 prints "weights          params, 755298 elements"

@@ -212,6 +212,71 @@ static void a_leaf_without_images_is_refused(void **state)
     dataset_close(dataset);
 }
 
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
+
+/* Of the index and shard 1 alone. */
+static void copy_some(const char *path, char *copy)
+{
+    static int count;
+    char name[32];
+    snprintf(name, sizeof name, "copy-%d", count++);
+    assert_int_equal(path_join(copy, folder, name), IDDPM_OK);
+    assert_int_equal(path_make_folders(copy), IDDPM_OK);
+    static const char *const files[] = {"index.json", "shard-0001.h5"};
+    for (int i = 0; i < 2; i++) {
+        char from[PATH_SIZE], to[PATH_SIZE];
+        size_t n;
+        assert_int_equal(path_join(from, path, files[i]), IDDPM_OK);
+        assert_int_equal(path_join(to, copy, files[i]), IDDPM_OK);
+        uint8_t *bytes = scratch_read(from, &n);
+        scratch_write(to, bytes, n);
+        free(bytes);
+    }
+}
+
+static void shards_are_read_from_the_copy(void **state)
+{
+    char path[PATH_SIZE], copy[PATH_SIZE], original[PATH_SIZE];
+    struct dataset *dataset = make(20, 2, path);
+    uint8_t want[10 * BYTES], pixels[10 * BYTES];
+    struct leaf_reader *reader = reader_of(dataset, 1, 2, 0);
+    (void)state;
+    assert_int_equal(leaf_reader_get(reader, 0, 10, want, NULL), IDDPM_OK);
+    leaf_reader_destroy(reader);
+
+    copy_some(path, copy);
+    assert_int_equal(path_join(original, path, "shard-0001.h5"), IDDPM_OK);
+    remove(original);
+    assert_int_equal(dataset_use_copy(dataset, copy), IDDPM_OK);
+    reader = reader_of(dataset, 1, 2, 0);
+    assert_int_equal(leaf_reader_get(reader, 0, 10, pixels, NULL), IDDPM_OK);
+    assert_memory_equal(pixels, want, sizeof want);
+    leaf_reader_destroy(reader);
+    assert_int_equal(leaf_reader_create(&reader, dataset, 0, 2, 7, 0), IDDPM_FAILED); /* shard 0 was not copied */
+    assert_non_null(strstr(iddpm_error_text(), path));
+    assert_non_null(strstr(iddpm_error_text(), copy));
+    dataset_close(dataset);
+}
+
+static void what_is_no_copy_is_refused(void **state)
+{
+    char path[PATH_SIZE], copy[PATH_SIZE], other[PATH_SIZE], absent[PATH_SIZE];
+    struct dataset *dataset = make(20, 2, path);
+    (void)state;
+    dataset_close(make(21, 2, other));
+    copy_some(other, copy);
+    assert_int_equal(dataset_use_copy(dataset, copy), IDDPM_FAILED);
+    assert_non_null(strstr(iddpm_error_text(), path));
+    assert_non_null(strstr(iddpm_error_text(), copy));
+    dataset_close(make(20, 4, other)); /* the same images, dealt otherwise */
+    copy_some(other, copy);
+    assert_int_equal(dataset_use_copy(dataset, copy), IDDPM_FAILED);
+    assert_int_equal(path_join(absent, folder, "absent"), IDDPM_OK);
+    assert_int_equal(dataset_use_copy(dataset, absent), IDDPM_FAILED);
+    assert_non_null(strstr(iddpm_error_text(), "absent: no such folder"));
+    dataset_close(dataset);
+}
+
 /* ---- damage ------------------------------------------------------------------------------------------------------ */
 
 /* Opens and verifies the set in `path`, which must fail with `reason` and name `file`. */
@@ -312,6 +377,7 @@ int main(void)
         cmocka_unit_test(the_index_says_what_there_is),        cmocka_unit_test(any_range_of_images_is_read),
         cmocka_unit_test(leaves_cover_the_data_once_an_epoch), cmocka_unit_test(leaves_read_their_own_shards),
         cmocka_unit_test(a_place_in_the_stream_is_a_function), cmocka_unit_test(a_leaf_without_images_is_refused),
+        cmocka_unit_test(shards_are_read_from_the_copy),       cmocka_unit_test(what_is_no_copy_is_refused),
         cmocka_unit_test(damaged_shards_are_noticed),          cmocka_unit_test(damaged_indices_are_noticed),
     };
     log_set_quiet(true);
