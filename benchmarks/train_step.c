@@ -1,42 +1,12 @@
 /* Images per second of whole training steps, by the real loop on a data set of random pictures: one JSON line.
  * usage: bench_train_step MODEL BATCH STEPS THREADS   (under mpirun: BATCH over all ranks) */
 #include "models.h"
+#include "support/data.h"
 
-#include "iddpm/data.h"
 #include "iddpm/kernels.h"
 #include "iddpm/train.h"
 
 #include <unistd.h>
-
-enum { IMAGES = 64 };
-
-/* A data set of noise in FOLDER/data; rank 0. */
-static enum iddpm_status make_data(const char *folder, int size)
-{
-    char npz[PATH_SIZE], target[PATH_SIZE];
-    size_t n = (size_t)IMAGES * (size_t)size * (size_t)size * 3;
-    uint32_t *words;
-    uint8_t *pixels;
-    struct rng rng = {1, RNG_TEST, 0, 0};
-    TRY(mem_alloc(&words, n, sizeof *words, "pixels"));
-    TRY(mem_alloc(&pixels, n, 1, "pixels"));
-    rng_uint32(&rng, 0, n, words);
-    for (size_t i = 0; i < n; i++) pixels[i] = (uint8_t)words[i];
-    struct npz_array array = {.name = "arr_0",
-                              .type = STORE_U8,
-                              .ndim = 4,
-                              .dims = {IMAGES, (uint64_t)size, (uint64_t)size, 3},
-                              .data = pixels};
-    TRY(path_join(npz, folder, "images.npz"));
-    TRY(path_join(target, folder, "data"));
-    TRY(npz_write(npz, 1, &array));
-    struct import_options options = {.kind = IMPORT_NPZ, .source = npz, .target = target};
-    struct import_result result;
-    enum iddpm_status status = data_import(&options, &result);
-    free(words);
-    free(pixels);
-    return status;
-}
 
 /* The least seconds of a step from metrics.jsonl, a line a step; the first step warms up. */
 static double best_step(const char *folder)
@@ -71,13 +41,6 @@ static struct config *configure(char **argv, const char *folder)
     return config;
 }
 
-static void remove_folder(const char *folder)
-{
-    char command[PATH_SIZE + 16];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    if (system(command) != 0) fprintf(stderr, "%s could not be removed\n", folder);
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 5) {
@@ -94,8 +57,9 @@ int main(int argc, char **argv)
     if (parallel.rank == 0 && !mkdtemp(folder)) return 1;
     bench_check(parallel_broadcast(&parallel, folder, sizeof folder));
     struct config *config = configure(argv, folder);
-    bench_check(
-        parallel_agree(&parallel, parallel.rank == 0 ? make_data(folder, (int)config->model.image_size) : IDDPM_OK));
+    bench_check(parallel_agree(&parallel, parallel.rank == 0 ? bench_data(folder, (int)config->model.image_size,
+                                                                          (int)config->model.num_classes)
+                                                             : IDDPM_OK));
     bench_check(train_run(&parallel, config));
     double peak = parallel_max(&parallel, (double)mem_peak_bytes());
     if (parallel.rank == 0) {
@@ -104,7 +68,7 @@ int main(int argc, char **argv)
                "\"threads\": %s, \"images_per_s\": %.4f, \"seconds_per_step\": %.4f, \"peak_bytes\": %.0f, "
                "\"isa\": \"%s\"}\n",
                argv[1], batch, parallel.size, argv[4], batch / best, best, peak, kernels_isa());
-        remove_folder(folder);
+        bench_remove(folder);
     }
     config_destroy(config);
     parallel_finalize(&parallel);
