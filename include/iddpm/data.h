@@ -84,7 +84,8 @@ enum iddpm_status dataset_read(const struct dataset *dataset, uint64_t first, ui
  * shards s with s mod L = m; when L > shards, shard m mod S, of whose images those with i mod (leaves of that shard)
  * equal to m / S. Every epoch is a new permutation of what the leaf owns: image k is the one at place
  * rng_permute({seed, RNG_SHUFFLE, step = k / n, slot = m}, n, k mod n) of the leaf's n images. Kept in memory when the
- * bytes fit `cache_bytes`, else read per image; the images are the same. The data set must live as long. */
+ * bytes fit `cache_bytes`; else each image is read when it is asked for, and the system is told to read those that come
+ * next in the meantime. The images are the same. The data set must live as long. */
 struct leaf_reader;
 /* Whether leaf m of L reads shard s of S. */
 bool leaf_reads_shard(int leaf, int leaves, int s, int shards);

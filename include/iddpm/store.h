@@ -106,6 +106,7 @@ enum iddpm_status shard_append(struct shard_writer *shard, const uint8_t *image,
 enum iddpm_status shard_finish(struct shard_writer *shard, uint32_t *crc);
 void shard_abandon(struct shard_writer *shard); /* closes and removes the file; NULL is fine */
 
+/* However many shards there are, at most 128 files are open at a time. */
 struct shard;
 enum iddpm_status shard_open(struct shard **out, const char *path);
 void shard_close(struct shard *shard); /* NULL is fine */
@@ -113,6 +114,9 @@ void shard_shape(const struct shard *shard, uint64_t *n, int *h, int *w, int *c)
 uint32_t shard_crc32(const struct shard *shard); /* as written in the file */
 /* `count` images and labels from `first` on; labels may be NULL. */
 enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count, uint8_t *images, int64_t *labels);
+/* Asks the system to read image `first` ahead (posix_fadvise), so that shard_read finds it in memory; returns at once.
+ */
+void shard_expect(struct shard *shard, uint64_t first);
 enum iddpm_status shard_verify(struct shard *shard); /* reads all and compares the checksum */
 
 #endif

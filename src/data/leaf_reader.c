@@ -17,7 +17,7 @@ struct leaf_reader {
     int leaf, parts;
     struct owned *owned; /* [parts] */
     size_t bytes;        /* of an image */
-    uint8_t *pixels;     /* all images of the leaf, NULL when they are read one by one */
+    uint8_t *pixels;     /* all images of the leaf, NULL when they are read as they are asked for */
     int64_t *labels;
 };
 
@@ -66,13 +66,25 @@ static enum iddpm_status own_all(struct leaf_reader *reader, int leaves)
     return IDDPM_OK;
 }
 
-/* The leaf's image number `place` from its file. */
-static enum iddpm_status read_place(struct leaf_reader *reader, uint64_t place, uint8_t *image, int64_t *label)
+/* Where the leaf's image number `place` is: the shard, and *index in it. */
+static struct shard *find_place(const struct leaf_reader *reader, uint64_t place, uint64_t *index)
 {
     int part = reader->parts - 1;
     while (reader->owned[part].before > place) part--;
     const struct owned *owned = &reader->owned[part];
-    return shard_read(owned->shard, owned->first + (place - owned->before) * owned->stride, 1, image, label);
+    *index = owned->first + (place - owned->before) * owned->stride;
+    return owned->shard;
+}
+
+/* All images of one shard that are the leaf's. */
+static enum iddpm_status fill_part(struct leaf_reader *reader, const struct owned *owned)
+{
+    uint8_t *pixels = reader->pixels + owned->before * reader->bytes;
+    int64_t *labels = reader->labels + owned->before;
+    if (owned->stride == 1) return shard_read(owned->shard, owned->first, owned->count, pixels, labels);
+    for (uint64_t i = 0; i < owned->count; i++)
+        TRY(shard_read(owned->shard, owned->first + i * owned->stride, 1, pixels + i * reader->bytes, labels + i));
+    return IDDPM_OK;
 }
 
 static enum iddpm_status fill_cache(struct leaf_reader *reader, uint64_t cache_bytes)
@@ -81,8 +93,7 @@ static enum iddpm_status fill_cache(struct leaf_reader *reader, uint64_t cache_b
     if (reader->images > cache_bytes / each) return IDDPM_OK;
     TRY(mem_alloc(&reader->pixels, reader->images, reader->bytes, "images kept in memory (data.cache)"));
     TRY(mem_alloc(&reader->labels, reader->images, sizeof *reader->labels, "images kept in memory (data.cache)"));
-    for (uint64_t i = 0; i < reader->images; i++)
-        TRY(read_place(reader, i, reader->pixels + i * reader->bytes, reader->labels + i));
+    for (int i = 0; i < reader->parts; i++) TRY(fill_part(reader, &reader->owned[i]));
     return IDDPM_OK;
 }
 
@@ -108,18 +119,30 @@ uint64_t leaf_reader_images(const struct leaf_reader *reader)
     return reader->images;
 }
 
+/* The leaf's image that is number k of the stream. */
+static uint64_t place_in_stream(const struct leaf_reader *reader, uint64_t k)
+{
+    struct rng rng = {reader->seed, RNG_SHUFFLE, (uint32_t)(k / reader->images), (uint32_t)reader->leaf};
+    return rng_permute(&rng, reader->images, k % reader->images);
+}
+
 enum iddpm_status leaf_reader_get(struct leaf_reader *reader, uint64_t k, int count, uint8_t *images, int64_t *labels)
 {
-    for (int i = 0; i < count; i++, k++) {
-        struct rng rng = {reader->seed, RNG_SHUFFLE, (uint32_t)(k / reader->images), (uint32_t)reader->leaf};
-        uint64_t place = rng_permute(&rng, reader->images, k % reader->images);
+    uint64_t index;
+    for (int i = 0; i < count; i++) {
+        uint64_t place = place_in_stream(reader, k + (uint64_t)i);
         uint8_t *image = images + (size_t)i * reader->bytes;
         if (reader->pixels) {
             memcpy(image, reader->pixels + place * reader->bytes, reader->bytes);
             if (labels) labels[i] = reader->labels[place];
         } else {
-            TRY(read_place(reader, place, image, labels ? &labels[i] : NULL));
+            struct shard *shard = find_place(reader, place, &index);
+            TRY(shard_read(shard, index, 1, image, labels ? &labels[i] : NULL));
         }
+    }
+    for (int i = 0; !reader->pixels && i < count; i++) { /* the next ones, read while these are worked on */
+        struct shard *shard = find_place(reader, place_in_stream(reader, k + (uint64_t)count + (uint64_t)i), &index);
+        shard_expect(shard, index);
     }
     return IDDPM_OK;
 }

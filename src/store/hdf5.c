@@ -69,20 +69,26 @@ hid_t hdf5_file_properties(void)
     return create;
 }
 
-enum iddpm_status hdf5_open(hid_t *file, const char *path)
+/* What is wrong with a file that HDF5 cannot open. */
+static enum iddpm_status open_error(const char *path)
 {
-    *file = -1;
     FILE *plain = fopen(path, "rb");
     if (!plain) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
     fclose(plain);
+    hid_t errors = H5Eget_current_stack(); /* the next call empties it */
+    bool is_hdf5 = H5Fis_hdf5(path) > 0;
+    H5Eset_current_stack(errors);
+    if (is_hdf5) return hdf5_error(path, "open");
+    H5Eclear2(H5E_DEFAULT);
+    return iddpm_error(IDDPM_FAILED, "%s: this is no HDF5 file, or its beginning is damaged", path);
+}
+
+enum iddpm_status hdf5_open(hid_t *file, const char *path)
+{
     HID access = hdf5_access();
     H5Pset_file_locking(access, false, true);
-    if (H5Fis_hdf5(path) <= 0) {
-        H5Eclear2(H5E_DEFAULT);
-        return iddpm_error(IDDPM_FAILED, "%s: this is no HDF5 file, or its beginning is damaged", path);
-    }
     *file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    return *file < 0 ? hdf5_error(path, "open") : IDDPM_OK;
+    return *file < 0 ? open_error(path) : IDDPM_OK;
 }
 
 /* ---- types and shapes -------------------------------------------------------------------------------------------- */

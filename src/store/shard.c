@@ -195,17 +195,32 @@ enum iddpm_status shard_finish(struct shard_writer *shard, uint32_t *crc)
 
 struct shard {
     char *path;
-    hid_t file, images, labels;
+    hid_t file, images, labels; /* invalid while it rests */
     hsize_t dims[4];
     uint32_t crc;
+    unsigned turn; /* its number among the shards opened so far */
 };
+
+/* A data set may have more shards than a process may have files open, so only those opened last are; the others rest
+ * and are opened again when they are read. */
+enum { OPEN_MAX = 128 };
+static struct shard *awake[OPEN_MAX];
+static unsigned turns;
+
+static void rest(struct shard *shard)
+{
+    hid_t *const ids[] = {&shard->images, &shard->labels, &shard->file};
+    for (int i = 0; i < 3; i++) {
+        hdf5_release(ids[i]);
+        *ids[i] = H5I_INVALID_HID;
+    }
+    if (awake[shard->turn % OPEN_MAX] == shard) awake[shard->turn % OPEN_MAX] = NULL;
+}
 
 void shard_close(struct shard *shard)
 {
     if (!shard) return;
-    if (shard->images >= 0) H5Dclose(shard->images);
-    if (shard->labels >= 0) H5Dclose(shard->labels);
-    if (shard->file >= 0) H5Fclose(shard->file);
+    rest(shard);
     free(shard->path);
     free(shard);
 }
@@ -227,7 +242,11 @@ static bool parts_fit(const struct store_array *images, const struct store_array
 static enum iddpm_status open_parts(struct shard *shard)
 {
     struct store_array images, labels;
+    shard->turn = turns++;
+    struct shard **place = &awake[shard->turn % OPEN_MAX];
+    if (*place) rest(*place);
     TRY(hdf5_open(&shard->file, shard->path));
+    *place = shard;
     shard->images = open_dataset(shard->file, "images");
     shard->labels = open_dataset(shard->file, "labels");
     if (!hdf5_describe(shard->images, &images) || !hdf5_describe(shard->labels, &labels) ||
@@ -253,6 +272,18 @@ enum iddpm_status shard_open(struct shard **out, const char *path)
         *out = shard;
     else
         shard_close(shard);
+    return status;
+}
+
+/* Opens a shard that rests; it must be as it was. */
+static enum iddpm_status wake(struct shard *shard)
+{
+    if (shard->file >= 0) return IDDPM_OK;
+    struct shard before = *shard;
+    enum iddpm_status status = open_parts(shard);
+    if (status == IDDPM_OK && (shard->crc != before.crc || memcmp(shard->dims, before.dims, sizeof before.dims) != 0))
+        status = iddpm_error(IDDPM_FAILED, "%s: was replaced by another while it was in use", shard->path);
+    if (status != IDDPM_OK) rest(shard);
     return status;
 }
 
@@ -289,6 +320,7 @@ enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count
         return iddpm_error(IDDPM_FAILED, "%s: holds %llu images; %llu from number %llu on were asked for", shard->path,
                            (unsigned long long)n, (unsigned long long)count, (unsigned long long)first);
     if (!count) return IDDPM_OK;
+    TRY(wake(shard));
     if (!read_rows(shard->images, H5T_NATIVE_UINT8, 4, shard->dims, first, count, images) ||
         (labels && !read_rows(shard->labels, H5T_NATIVE_INT64, 1, shard->dims, first, count, labels)))
         return hdf5_error(shard->path, "read");
@@ -298,6 +330,25 @@ enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count
 static uint64_t image_bytes(const struct shard *shard)
 {
     return shard->dims[1] * shard->dims[2] * shard->dims[3];
+}
+
+/* Only a hint: what cannot be found out is left to shard_read. */
+void shard_expect(struct shard *shard, uint64_t first)
+{
+    hsize_t at[4] = {first}, chunk[4], bytes;
+    haddr_t offset = HADDR_UNDEF;
+    unsigned filters;
+    int *fd;
+    if (first >= shard->dims[0] || wake(shard) != IDDPM_OK) return;
+    HID create = H5Dget_create_plist(shard->images);
+    if (H5Pget_layout(create) == H5D_CHUNKED && H5Pget_chunk(create, 4, chunk) == 4) {
+        at[0] -= first % chunk[0];
+        if (H5Dget_chunk_info_by_coord(shard->images, at, &filters, &offset, &bytes) >= 0 && offset != HADDR_UNDEF &&
+            H5Fget_vfd_handle(shard->file, H5P_DEFAULT, (void **)&fd) >= 0)
+            posix_fadvise(*fd, (off_t)(offset + first % chunk[0] * image_bytes(shard)), (off_t)image_bytes(shard),
+                          POSIX_FADV_WILLNEED);
+    }
+    H5Eclear2(H5E_DEFAULT);
 }
 
 /* The checksum of what the file holds now, read in blocks of `block` images. */

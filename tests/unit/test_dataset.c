@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { IMAGES = 300, CLASSES = 5, H = 2, W = 3, BYTES = H * W * 3 };
 
@@ -200,6 +201,45 @@ static void a_place_in_the_stream_is_a_function(void **state)
     dataset_close(dataset);
 }
 
+/* Reads all images twice: by global index and as one leaf. */
+static void read_all_ways(const struct dataset *dataset)
+{
+    static uint8_t pixels[IMAGES * BYTES];
+    int seen[IMAGES] = {0};
+    struct leaf_reader *reader = reader_of(dataset, 0, 1, 0);
+    for (int way = 0; way < 2; way++) {
+        enum iddpm_status status =
+            way ? leaf_reader_get(reader, 0, IMAGES, pixels, NULL) : dataset_read(dataset, 0, IMAGES, pixels, NULL);
+        if (status != IDDPM_OK) fail_msg("%s", iddpm_error_text());
+        for (int k = 0; k < IMAGES; k++) seen[number_of(pixels + k * BYTES)]++;
+    }
+    leaf_reader_destroy(reader);
+    for (int i = 0; i < IMAGES; i++) assert_int_equal(seen[i], 2);
+}
+
+static void there_may_be_more_shards_than_files(void **state)
+{
+    char path[PATH_SIZE], shard[PATH_SIZE], other[PATH_SIZE];
+    struct dataset *dataset = make(IMAGES, IMAGES, path);
+    uint8_t image[BYTES];
+    struct rlimit limit, few;
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    few = limit;
+    few.rlim_cur = 200;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    read_all_ways(dataset);
+    setrlimit(RLIMIT_NOFILE, &limit);
+
+    /* shard 0 rests by now; another one in its place is noticed */
+    assert_int_equal(path_join(shard, path, "shard-0000.h5"), IDDPM_OK);
+    assert_int_equal(path_join(other, path, "shard-0001.h5"), IDDPM_OK);
+    assert_int_equal(rename(other, shard), 0);
+    assert_int_equal(dataset_read(dataset, 0, 1, image, NULL), IDDPM_FAILED);
+    assert_non_null(strstr(iddpm_error_text(), "was replaced"));
+    dataset_close(dataset);
+}
+
 static void a_leaf_without_images_is_refused(void **state)
 {
     char path[PATH_SIZE];
@@ -378,7 +418,8 @@ int main(void)
         cmocka_unit_test(leaves_cover_the_data_once_an_epoch), cmocka_unit_test(leaves_read_their_own_shards),
         cmocka_unit_test(a_place_in_the_stream_is_a_function), cmocka_unit_test(a_leaf_without_images_is_refused),
         cmocka_unit_test(shards_are_read_from_the_copy),       cmocka_unit_test(what_is_no_copy_is_refused),
-        cmocka_unit_test(damaged_shards_are_noticed),          cmocka_unit_test(damaged_indices_are_noticed),
+        cmocka_unit_test(there_may_be_more_shards_than_files), cmocka_unit_test(damaged_shards_are_noticed),
+        cmocka_unit_test(damaged_indices_are_noticed),
     };
     log_set_quiet(true);
     scratch_make(folder);
