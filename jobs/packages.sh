@@ -2,7 +2,7 @@
 
 PACKAGES_PROGRAM="gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libhdf5-openmpi-dev
     libopenblas-dev libyaml-dev libpng-dev libjpeg-dev zlib1g-dev librandom123-dev gnuplot-nox"
-PACKAGES_TESTS="libcmocka-dev hdf5-tools procps"
+PACKAGES_TESTS="libcmocka-dev hdf5-tools procps strace"
 PACKAGES_SLURM="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 
 # packages_need PACKAGE...: installs what is missing as root, otherwise says how and fails. Where there is no dpkg it does

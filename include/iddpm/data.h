@@ -63,8 +63,11 @@ struct dataset {
     uint32_t *shard_crcs;  /* their checksums, */
     struct shard **opened; /* and those that dataset_read has open */
 };
-/* Reads the index only. */
+/* Reads the index only: dataset_index_text, then dataset_parse. */
 enum iddpm_status dataset_open(struct dataset **out, const char *folder);
+/* The two halves, for ranks of which one reads. The text is free()d by the caller. */
+enum iddpm_status dataset_index_text(const char *folder, char **out);
+enum iddpm_status dataset_parse(struct dataset **out, const char *folder, const char *index_text);
 void dataset_close(struct dataset *dataset);
 /* From now on shards are read from `folder`, which has the index of the same data set (else IDDPM_FAILED naming both)
  * and copies of at least the shards that will be asked for. Before anything is read. */

@@ -35,6 +35,12 @@ struct train_memory {
 /* What a rank will need; `net` finished, possibly without memory of its own. */
 struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct net *net);
 
+/* ---- open_data.c --------------------------------------------------------------------------------------------------
+ */
+
+/* Collective. dataset_open on every rank, of an index that rank 0 alone has read. */
+enum iddpm_status train_open_data(const struct parallel *parallel, struct dataset **out, const char *folder);
+
 /* ---- loop.c ------------------------------------------------------------------------------------------------------ */
 
 /* Collective. Trains the run of config->run.dir from its newest valid checkpoint, from train.resume_checkpoint, or from

@@ -1,6 +1,8 @@
 /* iddpm nll: bits/dim of images under a trained model. */
 #include "result_name.h"
 
+#include "iddpm/train.h"
+
 #include <string.h>
 
 struct nll_command {
@@ -26,15 +28,15 @@ static enum iddpm_status name_result(struct nll_command *command)
     return result_name_path(command->path, inference, "nll", name, ".h5");
 }
 
-/* Not collective: the data set and the name of the result. */
-static enum iddpm_status prepare(struct nll_command *command)
+/* Collective: the data set and the name of the result. */
+static enum iddpm_status prepare(const struct cli *cli, struct nll_command *command)
 {
     const char *path = command->data_path;
     if (!path) path = command->inference.model->config->data.eval_path;
     if (!*path)
         return iddpm_error(IDDPM_USAGE, "nll: which images? The run names no held-out data (data.eval_path): give "
                                         "--data DATA/");
-    TRY(dataset_open(&command->data, path));
+    TRY(train_open_data(&cli->parallel, &command->data, path));
     if (!command->out) return name_result(command);
     if (strlen(command->out) >= PATH_SIZE) return iddpm_error(IDDPM_USAGE, "nll: the path of --out is too long");
     strcpy(command->path, command->out);
@@ -60,7 +62,7 @@ static enum iddpm_status run(struct cli *cli, struct nll_command *command)
 {
     struct inference *inference = &command->inference;
     TRY(inference_start(cli, cli->argv[0], inference));
-    TRY(parallel_agree(&cli->parallel, prepare(command)));
+    TRY(parallel_agree(&cli->parallel, prepare(cli, command)));
     TRY(inference_make_folder(cli, command->path));
     const struct model *model = inference->model;
     const struct nll_options options = {.images = (uint64_t)command->images,

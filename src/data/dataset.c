@@ -4,18 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum iddpm_status dataset_open(struct dataset **out, const char *folder)
+enum iddpm_status dataset_parse(struct dataset **out, const char *folder, const char *index_text)
 {
     struct dataset *dataset;
     *out = NULL;
     TRY(mem_alloc(&dataset, 1, sizeof *dataset, folder));
     dataset->folder = mem_strdup(folder);
     enum iddpm_status status =
-        dataset->folder ? index_read(dataset) : iddpm_error(IDDPM_FAILED, "%s: no memory", folder);
+        dataset->folder ? index_parse(dataset, index_text) : iddpm_error(IDDPM_FAILED, "%s: no memory", folder);
     if (status == IDDPM_OK)
         *out = dataset;
     else
         dataset_close(dataset);
+    return status;
+}
+
+enum iddpm_status dataset_open(struct dataset **out, const char *folder)
+{
+    char *text;
+    *out = NULL;
+    TRY(dataset_index_text(folder, &text));
+    enum iddpm_status status = dataset_parse(out, folder, text);
+    free(text);
     return status;
 }
 

@@ -216,19 +216,24 @@ static enum iddpm_status parse(struct reader *reader, const char *text, struct d
     return status;
 }
 
-enum iddpm_status index_read(struct dataset *dataset)
+enum iddpm_status dataset_index_text(const char *folder, char **out)
 {
-    char path[PATH_SIZE], *text;
-    struct reader reader = {.path = path};
-    TRY(path_join(path, dataset->folder, INDEX_FILE));
-    if (!path_is_folder(dataset->folder))
-        return iddpm_error(IDDPM_FAILED, "%s: no such folder; a data set is made by `iddpm import`", dataset->folder);
+    char path[PATH_SIZE];
+    *out = NULL;
+    TRY(path_join(path, folder, INDEX_FILE));
+    if (!path_is_folder(folder))
+        return iddpm_error(IDDPM_FAILED, "%s: no such folder; a data set is made by `iddpm import`", folder);
     if (!path_exists(path))
         return iddpm_error(IDDPM_FAILED,
                            "%s: no data set: it has no %s, which `iddpm import` writes last; import the data (again)",
-                           dataset->folder, INDEX_FILE);
-    TRY(path_read_text(path, INDEX_BYTES_MAX, &text));
-    enum iddpm_status status = parse(&reader, text, dataset);
-    free(text);
-    return status;
+                           folder, INDEX_FILE);
+    return path_read_text(path, INDEX_BYTES_MAX, out);
+}
+
+enum iddpm_status index_parse(struct dataset *dataset, const char *text)
+{
+    char path[PATH_SIZE];
+    struct reader reader = {.path = path};
+    TRY(path_join(path, dataset->folder, INDEX_FILE));
+    return parse(&reader, text, dataset);
 }

@@ -9,9 +9,9 @@
 
 /* Writes the index of `dataset` to its folder, atomically. */
 enum iddpm_status index_write(const struct dataset *dataset);
-/* Fills everything but dataset->folder, which is given. What was filled before an error is released with the data set.
- */
-enum iddpm_status index_read(struct dataset *dataset);
+/* Fills everything but dataset->folder, which is given, from the index's text. What was filled before an error is
+ * released with the data set. */
+enum iddpm_status index_parse(struct dataset *dataset, const char *text);
 /* Room for the arrays of n shards, all empty; sets dataset->shards. */
 enum iddpm_status dataset_reserve_shards(struct dataset *dataset, int n);
 /* Opens shard s and compares it with what the index says. */

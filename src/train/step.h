@@ -45,7 +45,8 @@ struct trainer {
     struct stopwatch watch;
 };
 
-/* Not collective but for its check of the data set; everything of the trainer but `parallel` and `config`. */
+/* Everything of the trainer but `parallel` and `config`. Collective in opening the data set, so that an error of it is
+ * one of all ranks; other errors are still to be agreed on. */
 enum iddpm_status trainer_create(struct trainer *trainer);
 void trainer_destroy(struct trainer *trainer);
 

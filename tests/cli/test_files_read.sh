@@ -1,0 +1,45 @@
+#!/bin/bash
+# Which files each rank opens, by strace: rank 0 alone reads what all need to know, and a rank reads only its own shards.
+. "$(dirname "$0")/../support/shell.sh"
+. "$(dirname "$0")/../support/tiny_run.sh"
+
+if ! strace -f --seccomp-bpf -o trace true 2>err; then
+    echo "skipped: strace cannot be used here: $(cat err)"
+    exit 77
+fi
+
+# traced N COMMAND ...: the file calls of rank R are then in trace.R
+traced() {
+    rm -f trace.*
+    # shellcheck disable=SC2016
+    expect 0 timeout 120 mpirun --oversubscribe -n "$1" bash -c 'exec strace -f --seccomp-bpf -y -e trace=openat,read,pread64,fadvise64 \
+        -o "trace.$OMPI_COMM_WORLD_RANK" "$@"' bash "$iddpm" "${@:2}"
+}
+opened() { # RANK PATTERN: files opened, by name
+    sed -nE 's/.*openat\([^"]*"([^"]*)".*= [0-9]+<.*/\1/p' "trace.$1" | grep -E "$2" | sed 's|.*/||' | sort -u | tr '\n' ' '
+}
+
+# opens RANK PATTERN NAMES
+opens() {
+    [ "$(opened "$1" "$2")" = "$3" ] || complain "rank $1 opened '$(opened "$1" "$2")' of $2, not '$3'"
+}
+
+# 16 shards, 4 leaves: rank R of 4 has the shards R, R + 4, ...; they do not fit data.cache, so what comes is read ahead.
+traced 4 train tiny.yaml run.dir=four batch_size=32 parallel.leaves=4 data.cache=0
+opens 0 'tiny.yaml|digits/index.json' "index.json tiny.yaml "
+for rank in 1 2 3; do opens $rank 'tiny.yaml|digits/index.json|config.yaml' ""; done
+for rank in 0 1 2 3; do
+    opens $rank 'shard-' "$(printf 'shard-%04d.h5 ' $rank $((rank + 4)) $((rank + 8)) $((rank + 12)))"
+    ahead=$(grep -c 'fadvise64(.*shard-.*POSIX_FADV_WILLNEED' "trace.$rank") # 4 steps of 8 images
+    [ "$ahead" = 32 ] || complain "rank $rank asked $ahead times to read an image ahead, not 32 times"
+done
+
+# Continuing: one rank reads the configuration, and the headers of the checkpoint.
+traced 4 train four total_steps=5
+opens 0 'config.yaml$' "config.yaml "
+for rank in 1 2 3; do opens $rank 'config.yaml|digits/index.json' ""; done
+
+traced 2 nll run --num 8
+opens 0 'held-out/index.json' "index.json "
+opens 1 'held-out/index.json' ""
+finish
