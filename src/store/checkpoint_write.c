@@ -31,6 +31,11 @@
 /* Bytes of one H5Dwrite: MPI counts them in an int. */
 #define PIECE_BYTES ((size_t)1 << 29)
 
+/* Where an array is in the file: its first byte, and the header by which HDF5 opens it. */
+struct place {
+    uint64_t data, header;
+};
+
 struct writer {
     const struct parallel *parallel;
     const char *path;
@@ -40,7 +45,7 @@ struct writer {
     int n;
     const struct store_slice *slices;
     struct ckpt_table table; /* filled on rank 0 */
-    uint64_t *offsets;       /* [n + 1] first byte of each array, and of the table */
+    struct place *places;    /* [n + 1] of each array, and of the table */
     uint32_t *mine, *joined; /* [n] CRC-32 of this rank's slices, and on rank 0 of the arrays */
 };
 
@@ -51,7 +56,7 @@ static enum iddpm_status prepare(struct writer *w)
     TRY(ckpt_check_slices(w->path, w->n, w->slices));
     size_t n = (size_t)w->n;
     TRY(ckpt_table_create(&w->table, w->n, w->slices));
-    TRY(mem_alloc(&w->offsets, n + 1, sizeof *w->offsets, "offsets of a checkpoint"));
+    TRY(mem_alloc(&w->places, n + 1, sizeof *w->places, "places in a checkpoint"));
     TRY(mem_alloc(&w->mine, n, sizeof *w->mine, "checksums of a checkpoint"));
     return mem_alloc(&w->joined, n, sizeof *w->joined, "checksums of a checkpoint");
 }
@@ -59,7 +64,7 @@ static enum iddpm_status prepare(struct writer *w)
 static void release(struct writer *w)
 {
     ckpt_table_destroy(&w->table);
-    free(w->offsets);
+    free(w->places);
     free(w->mine);
     free(w->joined);
 }
@@ -80,6 +85,15 @@ static enum iddpm_status write_attributes(const struct writer *w, hid_t file)
     return IDDPM_OK;
 }
 
+static enum iddpm_status note_place(struct writer *w, int i, hid_t dataset, const char *name)
+{
+    H5O_info_t info;
+    if (dataset < 0) return hdf5_error(w->temporary, "make the data set %s", name);
+    if (H5Oget_info2(dataset, &info, H5O_INFO_BASIC) < 0) return hdf5_error(w->temporary, "look at %s", name);
+    w->places[i] = (struct place){H5Dget_offset(dataset), info.addr};
+    return IDDPM_OK;
+}
+
 static enum iddpm_status create_table(struct writer *w, hid_t file)
 {
     hsize_t rows = (hsize_t)w->n + 1;
@@ -87,9 +101,7 @@ static enum iddpm_status create_table(struct writer *w, hid_t file)
     HID space = H5Screate_simple(1, &rows, NULL);
     HID create = hdf5_create_properties();
     HID dataset = H5Dcreate2(file, CKPT_TABLE, type, space, H5P_DEFAULT, create, H5P_DEFAULT);
-    if (dataset < 0) return hdf5_error(w->temporary, "make the data set " CKPT_TABLE);
-    w->offsets[w->n] = H5Dget_offset(dataset);
-    return IDDPM_OK;
+    return note_place(w, w->n, dataset, CKPT_TABLE);
 }
 
 static enum iddpm_status create_contents(struct writer *w, hid_t file)
@@ -97,8 +109,7 @@ static enum iddpm_status create_contents(struct writer *w, hid_t file)
     TRY(write_attributes(w, file));
     for (int i = 0; i < w->n; i++) {
         HID dataset = hdf5_create_dataset(file, &w->slices[i].array);
-        if (dataset < 0) return hdf5_error(w->temporary, "make the data set %s", w->slices[i].array.path);
-        w->offsets[i] = H5Dget_offset(dataset);
+        TRY(note_place(w, i, dataset, w->slices[i].array.path));
     }
     return create_table(w, file);
 }
@@ -175,13 +186,20 @@ static int write_slice(hid_t dataset, const struct store_slice *slice)
     return 0;
 }
 
+/* By its header and not by its path: no rank but 0 then reads more of the file's own data than the headers of what it
+ * writes, whatever else there is. Looking for paths would send every rank through the groups. */
+static hid_t open_array(const struct writer *w, hid_t file, int i)
+{
+    return H5Oopen_by_addr(file, w->places[i].header);
+}
+
 static enum iddpm_status write_slices(struct writer *w, hid_t file)
 {
     for (int i = 0; i < w->n; i++) {
         const struct store_slice *slice = &w->slices[i];
         if (slice->count == 0) continue;
         w->mine[i] = (uint32_t)crc32_z(0, slice->array.data, ckpt_slice_bytes(slice));
-        HID dataset = H5Dopen2(file, slice->array.path, H5P_DEFAULT);
+        HID dataset = open_array(w, file, i);
         if (dataset < 0 || write_slice(dataset, slice) < 0)
             return hdf5_error(w->temporary, "write %s", slice->array.path);
     }
@@ -193,7 +211,7 @@ static enum iddpm_status write_table(struct writer *w, hid_t file)
     for (int i = 0; i < w->n; i++) ckpt_table_set_crc(&w->table, i, w->joined[i]);
     ckpt_table_seal(&w->table);
     HID type = ckpt_table_type(w->table.length);
-    HID dataset = H5Dopen2(file, CKPT_TABLE, H5P_DEFAULT);
+    HID dataset = open_array(w, file, w->n);
     if (dataset < 0 || H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, w->table.rows) < 0)
         return hdf5_error(w->temporary, "write " CKPT_TABLE);
     return IDDPM_OK;
@@ -254,13 +272,13 @@ static enum iddpm_status compare_slices(const struct writer *w, int fd)
         struct store_slice there = w->slices[i];
         if (there.count == 0) continue;
         there.array.data = NULL;
-        TRY(ckpt_read_slice(fd, w->temporary, &there, w->offsets[i], &crc));
+        TRY(ckpt_read_slice(fd, w->temporary, &there, w->places[i].data, &crc));
         if (crc != w->mine[i])
             return iddpm_error(IDDPM_FAILED, "%s: %s is not what was written", w->temporary, there.array.path);
     }
     if (w->parallel->rank != 0) return IDDPM_OK;
     size_t bytes = ckpt_table_bytes(&w->table, w->n + 1);
-    TRY(ckpt_read_bytes(fd, w->temporary, w->offsets[w->n], bytes, NULL, &crc));
+    TRY(ckpt_read_bytes(fd, w->temporary, w->places[w->n].data, bytes, NULL, &crc));
     if (crc != crc32_z(0, (const unsigned char *)w->table.rows, bytes))
         return iddpm_error(IDDPM_FAILED, "%s: " CKPT_TABLE " is not what was written", w->temporary);
     return IDDPM_OK;
@@ -282,7 +300,7 @@ static enum iddpm_status write_temporary(struct writer *w)
 {
     const struct parallel *parallel = w->parallel;
     TRY(parallel_agree(parallel, parallel->rank == 0 ? create_file(w) : IDDPM_OK));
-    TRY(parallel_broadcast(parallel, w->offsets, ((size_t)w->n + 1) * sizeof *w->offsets));
+    TRY(parallel_broadcast(parallel, w->places, ((size_t)w->n + 1) * sizeof *w->places));
     int fd;
     enum iddpm_status status = parallel_agree(parallel, ckpt_open_plain(&fd, w->temporary, O_WRONLY));
     if (status == IDDPM_OK) status = write_together(w);

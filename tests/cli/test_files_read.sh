@@ -12,7 +12,7 @@ fi
 traced() {
     rm -f trace.*
     # shellcheck disable=SC2016
-    expect 0 timeout 120 mpirun --oversubscribe -n "$1" bash -c 'exec strace -f --seccomp-bpf -y -e trace=openat,read,pread64,fadvise64 \
+    expect 0 timeout 120 mpirun --oversubscribe -n "$1" bash -c 'exec strace -f --seccomp-bpf -y -e trace=openat,read,pread64,pwrite64,fadvise64 \
         -o "trace.$OMPI_COMM_WORLD_RANK" "$@"' bash "$iddpm" "${@:2}"
 }
 opened() { # RANK PATTERN: files opened, by name
@@ -32,6 +32,17 @@ for rank in 0 1 2 3; do
     opens $rank 'shard-' "$(printf 'shard-%04d.h5 ' $rank $((rank + 4)) $((rank + 8)) $((rank + 12)))"
     ahead=$(grep -c 'fadvise64(.*shard-.*POSIX_FADV_WILLNEED' "trace.$rank") # 4 steps of 8 images
     [ "$ahead" = 32 ] || complain "rank $rank asked $ahead times to read an image ahead, not 32 times"
+done
+
+# A checkpoint: each rank opens the new file as often, and reads no more of it than one header for each slice that it
+# writes, and what it wrote. (The network is so small that a slice is read in one piece.)
+for rank in 1 2 3; do
+    opens=$(grep -c 'openat(.*h5\.tmp"' "trace.$rank")
+    reads=$(grep -c 'read.*(.*h5\.tmp>' "trace.$rank")
+    writes=$(grep -c 'pwrite64(.*h5\.tmp>' "trace.$rank")
+    [ "$opens" = 6 ] || complain "rank $rank opened the files of two checkpoints $opens times, not 6 times"
+    [ "$writes" -gt 0 ] || complain "rank $rank wrote nothing"
+    [ "$reads" -le $((2 * writes)) ] || complain "rank $rank read $reads times to write $writes times"
 done
 
 # Continuing: one rank reads the configuration, and the headers of the checkpoint.
