@@ -56,7 +56,7 @@ static enum iddpm_status time_checkpoint(const struct parallel *parallel, const 
     }
     parallel_barrier(parallel);
     double start = clock_seconds();
-    enum iddpm_status status = checkpoint_write(parallel, path, 0, "", n, slices);
+    enum iddpm_status status = checkpoint_write(parallel, path, 0, "", n, slices, NULL);
     *out = clock_seconds() - start;
     if (parallel->rank == 0) unlink(path);
     free(data);

@@ -32,14 +32,21 @@ struct store_slice store_equal_slice(const struct store_array *array, int rank, 
 
 /* ---- checkpoints (checkpoint*.c, latch.c) ------------------------------------------------------------------------ */
 
+/* Whether the file may still take its name: two jobs may think for a while that a run is theirs. */
+struct checkpoint_guard {
+    const char *token; /* hexadecimal digits, the same on all ranks: part of the temporary name */
+    enum iddpm_status (*check)(void *context); /* on rank 0, directly before the renaming; an error prevents it */
+    void *context;
+};
+
 /* Collective. Writes `path` in parallel: each rank writes its slices of the n arrays, which are the same on all ranks
  * but for what of them a rank has. Every array has a CRC-32 in the file, and equal contents make an equal file, byte
  * for byte, whatever the slices and the number of ranks. `step` and `text` (the configuration) become attributes "step"
  * and "config" of the root. The order of the steps is described in checkpoint_write.c: no single fault hangs, and on
- * any failure the temporary file PATH.tmp is removed, an older file of that name stands, and all ranks return the same
- * error. */
+ * any failure the temporary file PATH[.TOKEN].tmp is removed, an older file of that name stands, and all ranks return
+ * the same error. `guard` may be NULL. */
 enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
-                                   int n, const struct store_slice *slices);
+                                   int n, const struct store_slice *slices, const struct checkpoint_guard *guard);
 
 /* An open checkpoint. Not collective: each rank may open and read alone. Nothing stays open inside HDF5. Opening fails,
  * naming what is wrong, when the file is cut off, no HDF5 file, no checkpoint, or its description is damaged. */

@@ -44,6 +44,7 @@ struct writer {
     const char *config;
     int n;
     const struct store_slice *slices;
+    const struct checkpoint_guard *guard;
     struct ckpt_table table; /* filled on rank 0 */
     struct place *places;    /* [n + 1] of each array, and of the table */
     uint32_t *mine, *joined; /* [n] CRC-32 of this rank's slices, and on rank 0 of the arrays */
@@ -51,7 +52,8 @@ struct writer {
 
 static enum iddpm_status prepare(struct writer *w)
 {
-    if (snprintf(w->temporary, sizeof w->temporary, "%s.tmp", w->path) >= (int)sizeof w->temporary)
+    if (snprintf(w->temporary, sizeof w->temporary, "%s%s%s.tmp", w->path, w->guard ? "." : "",
+                 w->guard ? w->guard->token : "") >= (int)sizeof w->temporary)
         return iddpm_error(IDDPM_USAGE, "%s: the path is too long", w->path);
     TRY(ckpt_check_slices(w->path, w->n, w->slices));
     size_t n = (size_t)w->n;
@@ -315,6 +317,7 @@ static enum iddpm_status write_temporary(struct writer *w)
 /* Step 9, rank 0 alone. */
 static enum iddpm_status publish(const struct writer *w)
 {
+    if (w->guard) TRY(w->guard->check(w->guard->context));
     if (rename(w->temporary, w->path) != 0)
         return iddpm_error(IDDPM_FAILED, "%s: cannot rename to %s: %s", w->temporary, w->path, strerror(errno));
     if (store_sync_folder_of(w->path) != IDDPM_OK) log_warn("%s", iddpm_error_text());
@@ -322,10 +325,11 @@ static enum iddpm_status publish(const struct writer *w)
 }
 
 enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
-                                   int n, const struct store_slice *slices)
+                                   int n, const struct store_slice *slices, const struct checkpoint_guard *guard)
 {
     hdf5_start();
-    struct writer w = {.parallel = parallel, .path = path, .step = step, .config = text, .n = n, .slices = slices};
+    struct writer w = {
+        .parallel = parallel, .path = path, .step = step, .config = text, .n = n, .slices = slices, .guard = guard};
     enum iddpm_status status = parallel_agree(parallel, prepare(&w));
     if (status == IDDPM_OK) {
         status = write_temporary(&w);

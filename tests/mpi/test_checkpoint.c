@@ -358,6 +358,52 @@ static void stale_temporary_file(void **state)
     parallel_barrier(&ranks);
 }
 
+/* The guard is asked once, on rank 0, when all is written but the name, and what it says is what happens. */
+struct guarded {
+    int asked;
+    bool refuses, temporary_there, former_there;
+};
+
+static enum iddpm_status ask_guard(void *context)
+{
+    struct guarded *guarded = context;
+    char temporary[PATH_SIZE + 32];
+    snprintf(temporary, sizeof temporary, "%s.0123456789abcdef.tmp", path);
+    guarded->asked++;
+    guarded->temporary_there = path_exists(temporary);
+    guarded->former_there = path_exists(path);
+    return guarded->refuses ? iddpm_error(IDDPM_FAILED, "taken over") : IDDPM_OK;
+}
+
+static enum iddpm_status write_guarded(int seed, struct guarded *guarded)
+{
+    const struct checkpoint_guard guard = {"0123456789abcdef", ask_guard, guarded};
+    struct store_array arrays[ARRAYS];
+    struct store_slice slices[ARRAYS];
+    arrays_create(arrays, seed, true);
+    for (int i = 0; i < ARRAYS; i++) slices[i] = store_equal_slice(&arrays[i], ranks.rank, ranks.size);
+    enum iddpm_status status = checkpoint_write(&ranks, path, seed, CONFIG, ARRAYS, slices, &guard);
+    arrays_destroy(arrays);
+    return status;
+}
+
+static void guard_before_the_name(void **state)
+{
+    (void)state;
+    struct guarded yes = {0}, no = {.refuses = true};
+    assert_int_equal(write_guarded(31, &yes), IDDPM_OK);
+    check_all(&ranks, path, 31);
+    assert_int_equal(yes.asked, ranks.rank == 0);
+    if (ranks.rank == 0) assert_true(yes.temporary_there && !yes.former_there);
+    assert_int_equal(write_guarded(32, &no), IDDPM_FAILED);
+    expect_text("taken over");
+    assert_int_equal(no.asked, ranks.rank == 0);
+    if (ranks.rank == 0) assert_true(no.temporary_there && no.former_there);
+    check_all(&ranks, path, 31);
+    if (ranks.rank == 0) assert_int_equal(ranks_count_files(folder), 1);
+    parallel_barrier(&ranks);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
 int main(int argc, char **argv)
@@ -375,6 +421,7 @@ int main(int argc, char **argv)
         TEST(wrong_shapes),
         TEST(refused_writes),
         TEST(stale_temporary_file),
+        TEST(guard_before_the_name),
     };
     return ranks_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

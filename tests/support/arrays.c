@@ -58,7 +58,7 @@ enum iddpm_status arrays_write(const struct parallel *parallel, const char *path
     struct store_slice *slices;
     assert_int_equal(mem_alloc(&slices, (size_t)n, sizeof *slices, "slices"), IDDPM_OK);
     for (int i = 0; i < n; i++) slices[i] = store_equal_slice(&arrays[i], parallel->rank, parallel->size);
-    enum iddpm_status status = checkpoint_write(parallel, path, step, text, n, slices);
+    enum iddpm_status status = checkpoint_write(parallel, path, step, text, n, slices, NULL);
     free(slices);
     return status;
 }

@@ -30,12 +30,18 @@ static const char *const names[] = {"step-00000100.h5",
                                     "step-123456789.h5", /* past eight digits */
                                     "step-00000500.h5.tmp",
                                     "step-00000001.h5.tmp", /* of a killed run */
+                                    "step-00000600.h5.0123456789abcdef.tmp",
+                                    "step-00000600.h5.fedcba9876543210.tmp", /* of another job */
                                     "step-100.h5",
                                     "step-000000100.h5",
                                     "step--0000100.h5",
                                     "step-+0000100.h5",
                                     "step- 0000100.h5",
                                     "step-00000100.h5.bak",
+                                    "step-00000100.h5.bak.tmp",
+                                    "step-00000100.h5..tmp",
+                                    "step-00000100.h5.01",
+                                    "step-00000100.h5.01tmp",
                                     "step-00000100.hdf5",
                                     "astep-00000100.h5",
                                     "step-0000010x.h5",
@@ -43,7 +49,7 @@ static const char *const names[] = {"step-00000100.h5",
                                     "step-.h5",
                                     "notes.txt",
                                     "step-99999999999999999999.h5"};
-enum { NAMES = sizeof names / sizeof names[0], CHECKPOINTS = 6, TEMPORARY = 2 };
+enum { NAMES = sizeof names / sizeof names[0], CHECKPOINTS = 6, TEMPORARY = 4 };
 
 static int remove_folder(void **state)
 {
