@@ -44,6 +44,23 @@ void parallel_barrier(const struct parallel *parallel);
 _Noreturn void parallel_abort(const struct parallel *parallel, enum iddpm_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- watchdog (watchdog.c) --------------------------------------------------------------------------------------- */
+
+/* Collective. Starts a thread in every rank that ends the process when the main thread has said nothing by watchdog_at
+ * for `seconds` (0: never): with a line to standard error that says where this rank is, and, from one of the ranks,
+ * one that says which ranks are where and which do not answer. Time in which the process was stopped does not count.
+ * One at a time. */
+enum iddpm_status watchdog_start(const struct parallel *parallel, double seconds);
+/* Where this rank's stalled threads meet: files in `folder`, made when they need it. "": they do not meet. `beat` (may
+ * be NULL) is called by the thread every 10 s. */
+typedef void watchdog_beat_fn(void *context);
+void watchdog_serve(const char *folder, watchdog_beat_fn *beat, void *context);
+/* Where the main thread is: `place` is a string constant ("reduction"), step -1 for none. Cheap, never fails, also
+ * without a watchdog. To be called before whatever may take long: reads, waits for other ranks, a microbatch. */
+void watchdog_at(const char *place, int64_t step);
+/* Ends the thread. `context` is not used any more after it. */
+void watchdog_stop(void);
+
 /* ---- reduction in a fixed tree (reduce.c) ------------------------------------------------------------------------ */
 
 /* Elements [first, first + count) of a flat array. */
