@@ -60,7 +60,7 @@ int main(int argc, char **argv)
     bench_check(parallel_agree(&parallel, parallel.rank == 0 ? bench_data(folder, (int)config->model.image_size,
                                                                           (int)config->model.num_classes)
                                                              : IDDPM_OK));
-    bench_check(train_run(&parallel, config));
+    bench_check(train_run(&parallel, config, NULL));
     double peak = parallel_max(&parallel, (double)mem_peak_bytes());
     if (parallel.rank == 0) {
         double best = best_step(folder), batch = atof(argv[2]);

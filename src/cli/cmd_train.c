@@ -1,6 +1,4 @@
-#include "cli.h"
-
-#include "iddpm/train.h"
+#include "slurm.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -32,13 +30,29 @@ static enum iddpm_status share_config(const struct cli *cli, struct config **out
     return parallel_agree(&cli->parallel, status);
 }
 
+static enum iddpm_status train(const struct cli *cli, struct config *config)
+{
+    char task[256] = "";
+    if (*cli->slurm.task) snprintf(task, sizeof task, "%.100s_%.100s", cli->slurm.array, cli->slurm.task);
+    const struct train_job job = {.id = cli->slurm.id,
+                                  .cluster = cli->slurm.cluster,
+                                  .task = task,
+                                  .restarts = cli->slurm.restarts,
+                                  .state = slurm_job_state};
+    stop_install();
+    return train_run(&cli->parallel, config, &job);
+}
+
 enum iddpm_status cmd_train(struct cli *cli)
 {
     const struct usage usage = {
         "CONFIG|RUN [key=value ...]",
         "Trains the model of a configuration, or continues the run in a folder: the newest valid checkpoint, on any "
         "allowed number of ranks. SIGUSR1, SIGTERM or SIGINT end it with a checkpoint and exit status 75; the same "
-        "command then continues.\n\nThe keys, their defaults and meanings: `iddpm help config`.",
+        "command then continues. A run has one writer at a time: a second job is refused and told which one has it; "
+        "what a "
+        "job left behind that ended, or was restarted elsewhere, is taken over.\n\nThe keys, their defaults and "
+        "meanings: `iddpm help config`.",
         1,
         INT_MAX,
         0,
@@ -49,10 +63,7 @@ enum iddpm_status cmd_train(struct cli *cli)
     if (done) return IDDPM_OK;
     enum iddpm_status status = share_config(cli, &config);
     if (status == IDDPM_OK) status = cli_start(cli, config);
-    if (status == IDDPM_OK) {
-        stop_install();
-        status = train_run(&cli->parallel, config);
-    }
+    if (status == IDDPM_OK) status = train(cli, config);
     config_destroy(config);
     return status;
 }

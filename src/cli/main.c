@@ -74,8 +74,19 @@ enum iddpm_status cli_run(struct cli *cli, int argc, char **argv)
     return status;
 }
 
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value ? value : "";
+}
+
 static enum iddpm_status read_environment(struct cli *cli)
 {
+    cli->slurm.id = variable("SLURM_JOB_ID");
+    cli->slurm.cluster = variable("SLURM_CLUSTER_NAME");
+    cli->slurm.array = variable("SLURM_ARRAY_JOB_ID");
+    cli->slurm.task = variable("SLURM_ARRAY_TASK_ID");
+    cli->slurm.restarts = strtoll(variable("SLURM_RESTART_COUNT"), NULL, 10);
     const char *isa = getenv("IDDPM_ISA"), *threads = getenv("OMP_NUM_THREADS");
     cli->isa = isa && *isa ? isa : NULL;
     cli->threads = 1;

@@ -12,6 +12,7 @@ struct loop {
     struct metrics metrics;
     struct log_progress progress;
     struct saver saver;
+    struct owner owner;
 };
 
 static enum iddpm_status check_skipped(const struct loop *loop)
@@ -45,7 +46,9 @@ static enum iddpm_status write_metrics(struct loop *loop)
     for (int i = 0; i < TIME_PARTS; i++) usage.seconds[i] = t->watch.seconds[i] / t->parallel->size;
     parallel_sum_double(t->parallel, usage.seconds, TIME_PARTS);
     memset(t->watch.seconds, 0, sizeof t->watch.seconds);
-    return parallel_agree(t->parallel, metrics_write(&loop->metrics, t->state, t->config->train.batch_size, &usage));
+    enum iddpm_status status = owner_check(&loop->owner);
+    if (status == IDDPM_OK) status = metrics_write(&loop->metrics, t->state, t->config->train.batch_size, &usage);
+    return parallel_agree(t->parallel, status);
 }
 
 static enum iddpm_status steps(struct loop *loop)
@@ -79,7 +82,7 @@ static enum iddpm_status save_after(struct loop *loop, enum iddpm_status failure
     char text[2048];
     if (failure != IDDPM_FAILED || loop->saver.step == loop->trainer.state->step) return failure;
     snprintf(text, sizeof text, "%.2000s", iddpm_error_text());
-    if (save_now(&loop->saver) != IDDPM_OK) log_warn("%s", iddpm_error_text());
+    if (!owner_is_lost(&loop->owner) && save_now(&loop->saver) != IDDPM_OK) log_warn("%s", iddpm_error_text());
     return iddpm_error(failure, "%s", text);
 }
 
@@ -88,10 +91,24 @@ static enum iddpm_status open_files(struct loop *loop)
 {
     const struct config *config = loop->trainer.config;
     char path[PATH_SIZE];
+    TRY(owner_check(&loop->owner));
     TRY(run_write_config(config, loop->saver.config_text));
+    TRY(owner_check(&loop->owner));
     TRY(metrics_open(&loop->metrics, config->run.dir, loop->trainer.state->step));
     TRY(path_join(path, config->run.dir, "log.txt"));
     return log_open(path);
+}
+
+/* Collective, before anything of the run is read or written. */
+static enum iddpm_status claim(struct loop *loop, const struct train_job *job)
+{
+    const struct config *config = loop->trainer.config;
+    const struct parallel *parallel = loop->trainer.parallel;
+    if (!*config->run.dir) return config_error(config, "run.dir", "not set: give the run a folder");
+    TRY(owner_claim(&loop->owner, parallel, job, config->run.dir));
+    TRY(watchdog_start(parallel, 0));
+    watchdog_serve("", parallel->rank == 0 ? owner_beat : NULL, &loop->owner);
+    return IDDPM_OK;
 }
 
 /* Collective: the state to start from, and the files of the run. */
@@ -119,17 +136,20 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     return IDDPM_OK;
 }
 
-enum iddpm_status train_run(const struct parallel *parallel, struct config *config)
+enum iddpm_status train_run(const struct parallel *parallel, struct config *config, const struct train_job *job)
 {
     struct loop loop = {.trainer = {.parallel = parallel, .config = config}};
-    loop.saver = (struct saver){.trainer = &loop.trainer, .metrics = &loop.metrics, .step = -1};
-    enum iddpm_status status = start(&loop, config);
+    loop.saver = (struct saver){.trainer = &loop.trainer, .metrics = &loop.metrics, .owner = &loop.owner, .step = -1};
+    enum iddpm_status status = claim(&loop, job);
+    if (status == IDDPM_OK) status = start(&loop, config);
     if (status == IDDPM_OK) {
         log_progress_start(&loop.progress, "train", "steps", (double)loop.trainer.state->step,
                            (double)loop.trainer.plan.total_steps);
         status = save_after(&loop, steps(&loop));
     }
     metrics_close(&loop.metrics);
+    watchdog_stop();
+    owner_release(&loop.owner);
     trainer_destroy(&loop.trainer);
     free(loop.saver.config_text);
     return status;

@@ -25,12 +25,13 @@ static enum iddpm_status save(struct saver *saver)
     double start = clock_seconds();
     TRY(parallel_agree(t->parallel, metrics_sync(saver->metrics)));
     TRY(checkpoint_path(path, saver->folder, t->state->step));
-    TRY(state_write(t->state, t->parallel, path, saver->config_text));
+    TRY(state_write(t->state, t->parallel, path, saver->config_text, &saver->owner->guard));
     saver->step = t->state->step;
     report(saver, path, start);
     if (t->parallel->rank == 0 &&
-        checkpoint_prune(saver->folder, saver->step, (int)config->store.keep, (int)config->store.keep_every,
-                         config->train.save_interval) != IDDPM_OK)
+        (owner_check(saver->owner) != IDDPM_OK ||
+         checkpoint_prune(saver->folder, saver->step, (int)config->store.keep, (int)config->store.keep_every,
+                          config->train.save_interval) != IDDPM_OK))
         log_warn("%s", iddpm_error_text());
     return IDDPM_OK;
 }
@@ -54,6 +55,7 @@ enum iddpm_status save_if_due(struct saver *saver)
         saver->retry = 0;
         return IDDPM_OK;
     }
+    if (owner_is_lost(saver->owner)) return IDDPM_FAILED;
     if (regular) saver->failures++;
     if (saver->failures >= config->store.max_failures)
         return iddpm_error_context(IDDPM_FAILED, "no checkpoint since step %lld, %d intervals in a row: ended",
@@ -74,7 +76,7 @@ enum iddpm_status save_last(struct saver *saver)
     if (saver->step == t->state->step) return IDDPM_OK;
     enum iddpm_status status = save_now(saver);
     int tries = (int)t->config->store.max_failures;
-    for (int tried = 1, pause = 1; status == IDDPM_FAILED && tried < tries; tried++) {
+    for (int tried = 1, pause = 1; status == IDDPM_FAILED && tried < tries && !owner_is_lost(saver->owner); tried++) {
         log_warn("no checkpoint at step %lld (try %d of %d, store.max_failures), next try in %d s: %s",
                  (long long)t->state->step, tried, tries, pause, iddpm_error_text());
         nanosleep(&(struct timespec){.tv_sec = pause}, NULL);

@@ -3,11 +3,13 @@
 #define IDDPM_TRAIN_SAVE_H
 
 #include "metrics.h"
+#include "owner.h"
 #include "step.h"
 
 struct saver {
     struct trainer *trainer;
     struct metrics *metrics;
+    struct owner *owner;
     char *config_text, folder[PATH_SIZE]; /* RUN/checkpoints */
     int64_t step;                         /* of the newest checkpoint, -1 before the first */
     double since;                         /* clock when it was written, or when the run began */

@@ -47,7 +47,6 @@ static enum iddpm_status create_buffers(struct trainer *t)
 enum iddpm_status trainer_create(struct trainer *t)
 {
     const struct config *config = t->config;
-    if (!*config->run.dir) return config_error(config, "run.dir", "not set: give the run a folder");
     if (!*config->data.path) return config_error(config, "data.path", "not set: name the folder of a data set");
     TRY(train_open_data(t->parallel, &t->data, config->data.path));
     if (*config->data.local && dataset_use_copy(t->data, config->data.local) != IDDPM_OK)
