@@ -40,7 +40,7 @@ static enum iddpm_status count(struct job *job, struct config *config)
     unet_build(net, &job->plan.spec.unet);
     enum iddpm_status status = net_finish(net, false);
     if (status == IDDPM_OK) {
-        job->memory = train_memory(config, &job->plan, net);
+        job->memory = train_memory(config, &job->plan, NULL, net);
         job->flat = net_flat_size(net);
         job->elements = net_parameters(net);
         job->tensors = net_param_count(net);
@@ -114,11 +114,6 @@ static double checkpoint_seconds(const struct job *job, int n_ema)
     return arrays + bytes / layout->ranks * job->machine->store + 2 * bytes / disk;
 }
 
-static double total_bytes(const struct train_memory *m)
-{
-    return (double)(m->parameters + m->gradients + m->moments + m->emas + m->packed + m->arena + m->images);
-}
-
 /* Seconds that one rank of one thread takes for the same step, without any message. */
 static double alone_seconds(const struct job *job)
 {
@@ -137,7 +132,7 @@ enum iddpm_status predict(const struct machine_costs *machine, const struct netw
                                .update = update_seconds(&job),
                                .packing = packing_seconds(&job),
                                .agreement = agreement_seconds(&job),
-                               .memory = total_bytes(&job.memory),
+                               .memory = (double)job.memory.total,
                                .checkpoint = checkpoint_seconds(&job, config->train.ema_rate.n),
                                .sent = traffic_step(layout->ranks - 1, layout->ranks, job.flat)};
     out->step = out->compute + out->reduction + out->update + out->packing + out->agreement;

@@ -95,6 +95,8 @@ bool leaf_reads_shard(int leaf, int leaves, int s, int shards);
 enum iddpm_status leaf_reader_create(struct leaf_reader **out, const struct dataset *dataset, int leaf, int leaves,
                                      uint64_t seed, uint64_t cache_bytes);
 void leaf_reader_destroy(struct leaf_reader *reader);
+/* Bytes that this reader keeps in memory: 0 when they do not fit. */
+uint64_t leaf_cache_bytes(const struct dataset *dataset, int leaf, int leaves, uint64_t cache_bytes);
 uint64_t leaf_reader_images(const struct leaf_reader *reader);
 /* Images number k, k + 1, ... of the stream. labels may be NULL. */
 enum iddpm_status leaf_reader_get(struct leaf_reader *reader, uint64_t k, int count, uint8_t *images, int64_t *labels);

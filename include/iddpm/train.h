@@ -29,11 +29,20 @@ enum iddpm_status train_plan(const struct config *config, const struct dataset *
  * and takes data.local out, which the next job may not have. */
 enum iddpm_status train_resolve(struct config *config, const struct train_plan *plan);
 
+/* ---- memory.c ---------------------------------------------------------------------------------------------------- */
+
+/* Parts of the largest resident set that a rank will have, checkpoints included. */
 struct train_memory {
-    size_t parameters, gradients, moments, emas, packed, arena, images; /* bytes per rank */
+    size_t parameters, gradients, moments, emas, packed, arena; /* bytes of the rank that needs most */
+    size_t images;                                              /* a microbatch and its noise */
+    size_t cache;                                               /* data set kept in memory (data.cache) */
+    size_t reduction;                                           /* pieces of the gradient under way */
+    size_t program;                                             /* code, MPI, HDF5: as seen, not computed */
+    size_t total;
 };
-/* What a rank will need; `net` finished, possibly without memory of its own. */
-struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct net *net);
+/* `net` finished, possibly without memory of its own; data NULL: no images are kept. */
+struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct dataset *data,
+                                 const struct net *net);
 
 /* ---- open_data.c --------------------------------------------------------------------------------------------------
  */

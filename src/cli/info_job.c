@@ -126,16 +126,18 @@ static enum iddpm_status print_memory(const struct job *job)
     struct net *net = NULL;
     enum iddpm_status status = count_network(&job->plan.spec.unet, job->plan.microbatch, &net);
     struct train_memory m = {0};
-    if (status == IDDPM_OK) m = train_memory(job->config, &job->plan, net);
+    if (status == IDDPM_OK) m = train_memory(job->config, &job->plan, job->data, net);
     net_destroy(net);
     TRY(status);
     double mega = 1e-6;
-    size_t total = m.parameters + m.gradients + m.moments + m.emas + m.packed + m.arena + m.images;
-    info_row("memory", "%.1f MB per rank, and up to %g GiB of images (data.cache)", mega * (double)total,
-             job->config->data.cache);
-    info_row("", "parameters %.1f, gradients %.1f, moments %.1f, EMAs %.1f, packed %.1f, activations %.1f, images %.1f",
+    info_row("memory", "%.1f MB per rank%s", mega * (double)m.total,
+             job->data ? "" : ", and up to data.cache of images");
+    info_row("",
+             "parameters %.1f, gradients %.1f, moments %.1f, EMAs %.1f, packed %.1f, activations %.1f, images %.1f,",
              mega * (double)m.parameters, mega * (double)m.gradients, mega * (double)m.moments, mega * (double)m.emas,
              mega * (double)m.packed, mega * (double)m.arena, mega * (double)m.images);
+    info_row("", "data kept %.1f, reduction %.1f, program and libraries %.1f", mega * (double)m.cache,
+             mega * (double)m.reduction, mega * (double)m.program);
     return IDDPM_OK;
 }
 

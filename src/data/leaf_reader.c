@@ -31,13 +31,17 @@ void leaf_reader_destroy(struct leaf_reader *reader)
     free(reader);
 }
 
+static uint64_t count_owned(uint64_t n, uint64_t first, uint64_t stride)
+{
+    return n > first ? (n - first + stride - 1) / stride : 0;
+}
+
 static enum iddpm_status own(struct leaf_reader *reader, int shard, uint64_t first, uint64_t stride)
 {
-    uint64_t n = reader->dataset->shard_images[shard];
     struct owned *owned = &reader->owned[reader->parts];
     owned->first = first;
     owned->stride = stride;
-    owned->count = n > first ? (n - first + stride - 1) / stride : 0;
+    owned->count = count_owned(reader->dataset->shard_images[shard], first, stride);
     owned->before = reader->images;
     TRY(dataset_open_shard(reader->dataset, shard, &owned->shard));
     reader->parts++;
@@ -50,11 +54,18 @@ bool leaf_reads_shard(int leaf, int leaves, int s, int shards)
     return leaves > shards ? leaf % shards == s : s % leaves == leaf;
 }
 
+/* With L > S the leaves m mod S, m mod S + S, ... share a shard; else a leaf has its own for itself: 0, 1 */
+static void share_of(int leaf, int leaves, int shards, uint64_t *first, uint64_t *sharing)
+{
+    *first = (uint64_t)(leaf / shards);
+    *sharing = (uint64_t)((leaves - 1 - leaf % shards) / shards + 1);
+}
+
 static enum iddpm_status own_all(struct leaf_reader *reader, int leaves)
 {
     int shards = reader->dataset->shards, leaf = reader->leaf;
-    /* with L > S the leaves m mod S, m mod S + S, ... share a shard; else a leaf has its own for itself: 0, 1 */
-    uint64_t first = (uint64_t)(leaf / shards), sharing = (uint64_t)((leaves - 1 - leaf % shards) / shards + 1);
+    uint64_t first, sharing;
+    share_of(leaf, leaves, shards, &first, &sharing);
     TRY(mem_alloc(&reader->owned, (size_t)(shards / leaves + 1), sizeof *reader->owned, "a leaf's shards"));
     for (int s = 0; s < shards; s++)
         if (leaf_reads_shard(leaf, leaves, s, shards)) TRY(own(reader, s, first, sharing));
@@ -87,10 +98,25 @@ static enum iddpm_status fill_part(struct leaf_reader *reader, const struct owne
     return IDDPM_OK;
 }
 
+static uint64_t kept_bytes(const struct dataset *dataset, uint64_t images, uint64_t cache_bytes)
+{
+    uint64_t each = dataset_image_bytes(dataset) + sizeof(int64_t);
+    return images > cache_bytes / each ? 0 : images * each;
+}
+
+uint64_t leaf_cache_bytes(const struct dataset *dataset, int leaf, int leaves, uint64_t cache_bytes)
+{
+    uint64_t first, sharing, images = 0;
+    share_of(leaf, leaves, dataset->shards, &first, &sharing);
+    for (int s = 0; s < dataset->shards; s++)
+        if (leaf_reads_shard(leaf, leaves, s, dataset->shards))
+            images += count_owned(dataset->shard_images[s], first, sharing);
+    return kept_bytes(dataset, images, cache_bytes);
+}
+
 static enum iddpm_status fill_cache(struct leaf_reader *reader, uint64_t cache_bytes)
 {
-    uint64_t each = reader->bytes + sizeof *reader->labels;
-    if (reader->images > cache_bytes / each) return IDDPM_OK;
+    if (!kept_bytes(reader->dataset, reader->images, cache_bytes)) return IDDPM_OK;
     TRY(mem_alloc(&reader->pixels, reader->images, reader->bytes, "images kept in memory (data.cache)"));
     TRY(mem_alloc(&reader->labels, reader->images, sizeof *reader->labels, "images kept in memory (data.cache)"));
     for (int i = 0; i < reader->parts; i++) TRY(fill_part(reader, &reader->owned[i]));

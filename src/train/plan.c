@@ -78,19 +78,3 @@ enum iddpm_status train_resolve(struct config *config, const struct train_plan *
     TRY(config_set(config, "train.total_steps", text));
     return config_set(config, "data.local", ""); /* of this job's nodes; the run may go on elsewhere */
 }
-
-struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct net *net)
-{
-    size_t flat = net_flat_size(net) * sizeof(float);
-    int ranks = plan->leaves.total / plan->leaves.count;
-    size_t own = parallel_own(ranks - 1, ranks, net_flat_size(net), NET_BLOCK).count * sizeof(float); /* the largest */
-    size_t signal = (size_t)plan->spec.unet.image_size * (size_t)plan->spec.unet.image_size *
-                    (size_t)plan->spec.unet.in_channels * 3 * sizeof(double);
-    return (struct train_memory){.parameters = flat,
-                                 .gradients = (size_t)plan->gradients * flat,
-                                 .moments = 2 * own,
-                                 .emas = (size_t)config->train.ema_rate.n * own,
-                                 .packed = net_packed_bytes(net),
-                                 .arena = net_arena_bytes(net),
-                                 .images = (size_t)plan->microbatch * signal};
-}

@@ -116,7 +116,9 @@ static void check_cover(int images, int shards, int leaves, uint64_t cache)
     uint64_t total = 0;
     for (int m = 0; m < leaves; m++) {
         struct leaf_reader *reader = reader_of(dataset, m, leaves, cache);
-        uint64_t n = leaf_reader_images(reader);
+        uint64_t n = leaf_reader_images(reader), all = n * (BYTES + sizeof(int64_t));
+        assert_int_equal(leaf_cache_bytes(dataset, m, leaves, all), all);
+        assert_int_equal(leaf_cache_bytes(dataset, m, leaves, all - 1), 0);
         total += n;
         for (uint64_t epoch = 0; epoch < 3; epoch++) {
             uint8_t pixels[IMAGES * BYTES];
