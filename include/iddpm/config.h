@@ -64,6 +64,8 @@ struct config {
     struct {
         int64_t keep;         /* newest checkpoints kept */
         int64_t keep_every;   /* and every k-th by number of saves; 0: none */
+        char *hints;          /* for MPI-IO: name=value,name=value */
+        int64_t alignment;    /* bytes; large arrays begin at a multiple of it; 0: anywhere */
         int64_t max_failures; /* save intervals in a row without a checkpoint before training ends */
     } store;
     struct config_origin *origin; /* private: where each key was set */

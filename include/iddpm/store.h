@@ -39,14 +39,24 @@ struct checkpoint_guard {
     void *context;
 };
 
+/* How a checkpoint is laid out and written, for the file system it goes to. */
+struct checkpoint_options {
+    const char *hints;  /* for MPI-IO: "name=value,name=value"; NULL or "": none */
+    uint64_t alignment; /* arrays of at least so many bytes begin at a multiple of it; 0 or 1: anywhere */
+    const struct checkpoint_guard *guard; /* may be NULL */
+};
+/* IDDPM_USAGE when the hints are not of that form. MPI itself passes over those that it does not know. */
+enum iddpm_status store_check_hints(const char *hints);
+
 /* Collective. Writes `path` in parallel: each rank writes its slices of the n arrays, which are the same on all ranks
  * but for what of them a rank has. Every array has a CRC-32 in the file, and equal contents make an equal file, byte
- * for byte, whatever the slices and the number of ranks. `step` and `text` (the configuration) become attributes "step"
+ * for byte, whatever the slices and the number of ranks; only options->alignment changes it. `options` may be NULL.
+ * `step` and `text` (the configuration) become attributes "step"
  * and "config" of the root. The order of the steps is described in checkpoint_write.c: no single fault hangs, and on
  * any failure the temporary file PATH[.TOKEN].tmp is removed, an older file of that name stands, and all ranks return
- * the same error. `guard` may be NULL. */
+ * the same error. */
 enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
-                                   int n, const struct store_slice *slices, const struct checkpoint_guard *guard);
+                                   int n, const struct store_slice *slices, const struct checkpoint_options *options);
 
 /* An open checkpoint. Not collective: each rank may open and read alone. Nothing stays open inside HDF5. Opening fails,
  * naming what is wrong, when the file is cut off, no HDF5 file, no checkpoint, or its description is damaged. */

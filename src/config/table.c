@@ -15,7 +15,7 @@ const struct key_group key_groups[KEY_GROUPS] = {
     {"diffusion", "the diffusion process and its loss"},
     {"train", "optimisation, what is logged and saved"},
     {"parallel", "how a step is shared among the MPI ranks"},
-    {"store", "checkpoints: which stay, and what when one cannot be written"},
+    {"store", "checkpoints: which stay, how they are written, and what when one cannot be"},
 };
 
 const struct key keys[] = {
@@ -108,6 +108,12 @@ const struct key keys[] = {
     {"store.keep", KEY_INTEGER, AT(store.keep), "3", "newest checkpoints that stay", .min = 1, .max = 1 << 24},
     {"store.keep_every", KEY_INTEGER, AT(store.keep_every), "0", "every k-th checkpoint stays too; 0: none", .min = 0,
      .max = 1 << 24},
+    {"store.hints", KEY_TEXT, AT(store.hints), "",
+     "hints for MPI-IO where checkpoints are written: name=value,name=value, such as striping_factor=8"},
+    {"store.alignment", KEY_INTEGER, AT(store.alignment), "0",
+     "bytes; arrays at least so large begin at a multiple of it, as at the stripes of a parallel file system; 0: "
+     "anywhere",
+     .min = 0, .max = 1 << 30},
     {"store.max_failures", KEY_INTEGER, AT(store.max_failures), "3",
      "save intervals in a row that may pass without a checkpoint, though it is tried again in between, before training "
      "ends; tries of the last one",

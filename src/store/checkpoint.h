@@ -39,6 +39,9 @@ enum iddpm_status ckpt_open_plain(int *fd, const char *path, int flags);
 /* Reads `bytes` at `offset` into data (NULL: nowhere) and gives their CRC-32. */
 enum iddpm_status ckpt_read_bytes(int fd, const char *path, uint64_t offset, size_t bytes, void *data, uint32_t *crc);
 
+/* Hints for MPI-IO, to be freed by MPI_Info_free; hints.c. */
+enum iddpm_status ckpt_info(const char *hints, MPI_Info *out);
+
 /* ---- the table of checksums -------------------------------------------------------------------------------------- */
 
 struct ckpt_table {

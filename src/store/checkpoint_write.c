@@ -42,9 +42,10 @@ struct writer {
     char temporary[PATH_SIZE];
     int64_t step;
     const char *config;
+    struct checkpoint_options options;
+    MPI_Info hints;
     int n;
     const struct store_slice *slices;
-    const struct checkpoint_guard *guard;
     struct ckpt_table table; /* filled on rank 0 */
     struct place *places;    /* [n + 1] of each array, and of the table */
     uint32_t *mine, *joined; /* [n] CRC-32 of this rank's slices, and on rank 0 of the arrays */
@@ -52,10 +53,11 @@ struct writer {
 
 static enum iddpm_status prepare(struct writer *w)
 {
-    if (snprintf(w->temporary, sizeof w->temporary, "%s%s%s.tmp", w->path, w->guard ? "." : "",
-                 w->guard ? w->guard->token : "") >= (int)sizeof w->temporary)
+    if (snprintf(w->temporary, sizeof w->temporary, "%s%s%s.tmp", w->path, w->options.guard ? "." : "",
+                 w->options.guard ? w->options.guard->token : "") >= (int)sizeof w->temporary)
         return iddpm_error(IDDPM_USAGE, "%s: the path is too long", w->path);
     TRY(ckpt_check_slices(w->path, w->n, w->slices));
+    if (w->options.hints) TRY(ckpt_info(w->options.hints, &w->hints));
     size_t n = (size_t)w->n;
     TRY(ckpt_table_create(&w->table, w->n, w->slices));
     TRY(mem_alloc(&w->places, n + 1, sizeof *w->places, "places in a checkpoint"));
@@ -65,6 +67,7 @@ static enum iddpm_status prepare(struct writer *w)
 
 static void release(struct writer *w)
 {
+    if (w->hints != MPI_INFO_NULL) MPI_Info_free(&w->hints);
     ckpt_table_destroy(&w->table);
     free(w->places);
     free(w->mine);
@@ -137,7 +140,8 @@ static enum iddpm_status create_file(struct writer *w)
     latch_clear();
     HID access = hdf5_access();
     HID create = hdf5_file_properties();
-    H5Pset_fapl_mpio(access, MPI_COMM_SELF, MPI_INFO_NULL);
+    H5Pset_fapl_mpio(access, MPI_COMM_SELF, w->hints);
+    if (w->options.alignment > 1) H5Pset_alignment(access, w->options.alignment, w->options.alignment);
     hid_t file = H5Fcreate(w->temporary, H5F_ACC_EXCL, create, access);
     if (file < 0) return hdf5_error(w->temporary, "create");
     enum iddpm_status status = create_contents(w, file);
@@ -234,7 +238,7 @@ static enum iddpm_status write_contents(struct writer *w, hid_t file)
 static enum iddpm_status open_together(struct writer *w, hid_t *file)
 {
     HID access = hdf5_access();
-    H5Pset_fapl_mpio(access, w->parallel->comm, MPI_INFO_NULL);
+    H5Pset_fapl_mpio(access, w->parallel->comm, w->hints);
     latch_clear();
     latch_opening(w->parallel);
     *file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
@@ -317,7 +321,7 @@ static enum iddpm_status write_temporary(struct writer *w)
 /* Step 9, rank 0 alone. */
 static enum iddpm_status publish(const struct writer *w)
 {
-    if (w->guard) TRY(w->guard->check(w->guard->context));
+    if (w->options.guard) TRY(w->options.guard->check(w->options.guard->context));
     if (rename(w->temporary, w->path) != 0)
         return iddpm_error(IDDPM_FAILED, "%s: cannot rename to %s: %s", w->temporary, w->path, strerror(errno));
     if (store_sync_folder_of(w->path) != IDDPM_OK) log_warn("%s", iddpm_error_text());
@@ -325,11 +329,17 @@ static enum iddpm_status publish(const struct writer *w)
 }
 
 enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *path, int64_t step, const char *text,
-                                   int n, const struct store_slice *slices, const struct checkpoint_guard *guard)
+                                   int n, const struct store_slice *slices, const struct checkpoint_options *options)
 {
     hdf5_start();
-    struct writer w = {
-        .parallel = parallel, .path = path, .step = step, .config = text, .n = n, .slices = slices, .guard = guard};
+    struct writer w = {.parallel = parallel,
+                       .path = path,
+                       .step = step,
+                       .config = text,
+                       .hints = MPI_INFO_NULL,
+                       .n = n,
+                       .slices = slices};
+    if (options) w.options = *options;
     enum iddpm_status status = parallel_agree(parallel, prepare(&w));
     if (status == IDDPM_OK) {
         status = write_temporary(&w);

@@ -50,6 +50,8 @@ enum iddpm_status train_plan(const struct config *config, const struct dataset *
     TRY(model_spec_from_config(config, data ? data->classes : -1, NULL, &out->spec));
     TRY(check_diffusion(config, out));
     TRY(check_steps(config, out));
+    if (store_check_hints(config->store.hints) != IDDPM_OK)
+        return config_error(config, "store.hints", "%s", iddpm_error_text());
     if (leaves_plan(&out->leaves, config->train.batch_size, config->parallel.leaves, rank, size) != IDDPM_OK)
         return config_error(config, config_is_set(config, "parallel.leaves") ? "parallel.leaves" : "train.batch_size",
                             "%s", iddpm_error_text());

@@ -25,7 +25,9 @@ static enum iddpm_status save(struct saver *saver)
     double start = clock_seconds();
     TRY(parallel_agree(t->parallel, metrics_sync(saver->metrics)));
     TRY(checkpoint_path(path, saver->folder, t->state->step));
-    TRY(state_write(t->state, t->parallel, path, saver->config_text, &saver->owner->guard));
+    const struct checkpoint_options options = {config->store.hints, (uint64_t)config->store.alignment,
+                                               &saver->owner->guard};
+    TRY(state_write(t->state, t->parallel, path, saver->config_text, &options));
     saver->step = t->state->step;
     report(saver, path, start);
     if (t->parallel->rank == 0 &&

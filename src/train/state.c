@@ -139,7 +139,7 @@ static void layout_destroy(struct layout *layout)
 }
 
 enum iddpm_status state_write(const struct train_state *state, const struct parallel *parallel, const char *path,
-                              const char *config_text, const struct checkpoint_guard *guard)
+                              const char *config_text, const struct checkpoint_options *options)
 {
     struct layout layout;
     unsigned parts = state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT ? ~0u : ~PART_SAMPLER;
@@ -147,7 +147,7 @@ enum iddpm_status state_write(const struct train_state *state, const struct para
         layout_create(&layout, (struct train_state *)state, parallel, parts); /* only read from */
     status = parallel_agree(parallel, status);
     if (status == IDDPM_OK)
-        status = checkpoint_write(parallel, path, state->step, config_text, layout.n, layout.slices, guard);
+        status = checkpoint_write(parallel, path, state->step, config_text, layout.n, layout.slices, options);
     layout_destroy(&layout);
     return status;
 }

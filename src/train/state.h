@@ -32,7 +32,7 @@ enum iddpm_status state_create(struct train_state **out, const struct config *co
 void state_destroy(struct train_state *state);
 /* Collective. */
 enum iddpm_status state_write(const struct train_state *state, const struct parallel *parallel, const char *path,
-                              const char *config_text, const struct checkpoint_guard *guard);
+                              const char *config_text, const struct checkpoint_options *options);
 /* Collective. Rates of EMAs that the checkpoint does not have start from its parameters, with a warning. */
 enum iddpm_status state_read(struct train_state *state, const struct parallel *parallel, const char *path);
 

@@ -37,9 +37,9 @@ done
 # A checkpoint: each rank opens the new file as often, and reads no more of it than one header for each slice that it
 # writes, and what it wrote. (The network is so small that a slice is read in one piece.)
 for rank in 1 2 3; do
-    opens=$(grep -c 'openat(.*h5\.tmp"' "trace.$rank")
-    reads=$(grep -c 'read.*(.*h5\.tmp>' "trace.$rank")
-    writes=$(grep -c 'pwrite64(.*h5\.tmp>' "trace.$rank")
+    opens=$(grep -c 'openat(.*h5\.[0-9a-f]*\.tmp"' "trace.$rank")
+    reads=$(grep -c 'read.*(.*h5\.[0-9a-f]*\.tmp>' "trace.$rank")
+    writes=$(grep -c 'pwrite64(.*h5\.[0-9a-f]*\.tmp>' "trace.$rank")
     [ "$opens" = 6 ] || complain "rank $rank opened the files of two checkpoints $opens times, not 6 times"
     [ "$writes" -gt 0 ] || complain "rank $rank wrote nothing"
     [ "$reads" -le $((2 * writes)) ] || complain "rank $rank read $reads times to write $writes times"

@@ -3,14 +3,17 @@
 . "$(dirname "$0")/../support/shell.sh"
 . "$(dirname "$0")/../support/tiny_run.sh"
 
-# blocked DIR STEP ...: a checkpoint of these steps cannot be written, as long as a folder stands in the way
+# blocked DIR STEP ...: a checkpoint of these steps cannot be written, as long as a folder has its name
 blocked() {
     local dir=$1 step
-    for step in "${@:2}"; do mkdir -p "$(printf '%s/checkpoints/step-%08d.h5.tmp' "$dir" "$step")"; done
+    [ -d "$dir" ] || tiny_run "$dir" total_steps=1 # a folder of checkpoints without a run would be refused
+    for step in "${@:2}"; do mkdir -p "$(printf '%s/checkpoints/step-%08d.h5' "$dir" "$step")"; done
 }
-saved() { # DIR STEP ...: these checkpoints and no others, all sound
+free() { rmdir "$1"/checkpoints/*/; } # DIR
+saved() { # DIR STEP ...: these checkpoints and nothing else, all sound
     local dir=$1 wanted
     shift
+    compgen -G "$dir/checkpoints/*/" >/dev/null && free "$dir"
     wanted=$(printf 'step-%08d.h5 ' "$@")
     [ "$(find "$dir/checkpoints" -type f -printf '%f\n' | sort | tr '\n' ' ')" = "$wanted" ] ||
         complain "$dir has $(ls "$dir/checkpoints"), not $wanted"
@@ -31,7 +34,7 @@ for try in "20 (interval 1 of 2 in a row, store.max_failures), training goes on,
     "26 (interval 1 of 2 in a row, store.max_failures), training goes on, next try at step 34: "; do
     counts 1 "no checkpoint at step $try"
 done
-says "step-00000020.h5.tmp: cannot remove"
+says "cannot rename to back/checkpoints/step-00000020.h5: Is a directory"
 saved back 34 40 50
 expect 0 h5diff calm/checkpoints/step-00000050.h5 back/checkpoints/step-00000050.h5 /params
 
@@ -42,8 +45,7 @@ expect 1 ranks 2 train tiny.yaml run.dir=ended save_interval=5 log_interval=1 to
 says "at step 13 (interval 1 of 2"
 says "next try at step 15"
 counts 1 "no checkpoint since step 5, 2 intervals in a row: ended"
-saved ended 5
-rmdir ended/checkpoints/*.tmp
+saved ended 1 5
 expect 0 ranks 1 train ended total_steps=20
 prints "continuing from ended/checkpoints/step-00000005.h5"
 saved ended 10 15 20
@@ -52,12 +54,11 @@ saved ended 10 15 20
 blocked last 10
 expect 1 ranks 2 train tiny.yaml run.dir=last save_interval=5 total_steps=10 store.max_failures=2
 counts 1 "no checkpoint at step 10 (try 1 of 2, store.max_failures), next try in 1 s"
-saved last 5
-rmdir last/checkpoints/*.tmp
+saved last 1 5
 blocked last 10
 timeout 60 mpirun --oversubscribe -n 2 "$iddpm" train last store.max_failures=6 >out 2>err &
 until grep -q "try 1 of 6" err || ! kill -0 $!; do sleep 0.05; done
-rmdir last/checkpoints/*.tmp
+free last
 wait $! || complain "the last checkpoint was not tried again: $(cat out err)"
-saved last 5 10
+saved last 1 5 10
 finish

@@ -83,4 +83,13 @@ keeps() { # NAME STEPS key=value ...
 keeps every "2 4 5" store.keep=1 store.keep_every=2 save_interval=1 total_steps=5
 keeps newest "4 5" store.keep=2 store.keep_every=0 save_interval=1 total_steps=5
 keeps between "4 6 7" store.keep=2 store.keep_every=2 save_interval=2 total_steps=7
+
+# How checkpoints are written changes nothing in them but places.
+trained laid store.hints=striping_factor=8,romio_ds_write=disable store.alignment=65536 save_interval=1
+[ "$(stat -c %s "$(at laid 1)")" -gt "$(stat -c %s "$(at whole 1)")" ] || complain "store.alignment moved nothing"
+same "$(at whole 1)" "$(at laid 1)"
+expect 2 "$iddpm" train tiny.yaml run.dir=runs/no store.hints=striping_factor
+says "store.hints"
+says "'striping_factor' is no hint; allowed is name=value"
+[ ! -e runs/no ] || complain "a refused run left a folder"
 finish

@@ -378,11 +378,12 @@ static enum iddpm_status ask_guard(void *context)
 static enum iddpm_status write_guarded(int seed, struct guarded *guarded)
 {
     const struct checkpoint_guard guard = {"0123456789abcdef", ask_guard, guarded};
+    const struct checkpoint_options options = {.guard = &guard};
     struct store_array arrays[ARRAYS];
     struct store_slice slices[ARRAYS];
     arrays_create(arrays, seed, true);
     for (int i = 0; i < ARRAYS; i++) slices[i] = store_equal_slice(&arrays[i], ranks.rank, ranks.size);
-    enum iddpm_status status = checkpoint_write(&ranks, path, seed, CONFIG, ARRAYS, slices, &guard);
+    enum iddpm_status status = checkpoint_write(&ranks, path, seed, CONFIG, ARRAYS, slices, &options);
     arrays_destroy(arrays);
     return status;
 }
@@ -404,6 +405,71 @@ static void guard_before_the_name(void **state)
     parallel_barrier(&ranks);
 }
 
+/* ---- how it is written ------------------------------------------------------------------------------------------- */
+
+static int opened;            /* files through MPI-IO */
+static char hint_seen[2][64]; /* with these hints */
+
+int MPI_File_open(MPI_Comm comm, const char *name, int mode, MPI_Info info, MPI_File *file)
+{
+    static const char *const names[2] = {"romio_ds_write", "striping_factor"};
+    for (int i = 0; i < 2; i++) {
+        int found = 0;
+        if (info != MPI_INFO_NULL) MPI_Info_get(info, names[i], sizeof hint_seen[i] - 1, hint_seen[i], &found);
+        if (!found) hint_seen[i][0] = 0;
+    }
+    opened++;
+    return PMPI_File_open(comm, name, mode, info, file);
+}
+
+static void hints_and_alignment(void **state)
+{
+    enum { ALIGNMENT = 4096 };
+    const struct checkpoint_options options = {.hints = "romio_ds_write=disable,striping_factor=8",
+                                               .alignment = ALIGNMENT};
+    struct store_array arrays[ARRAYS];
+    int aligned = 0;
+    arrays_options = &options;
+    opened = 0;
+    other_numbers_of_ranks(state); /* the same file on any number of them */
+    assert_true(opened > 1);
+    assert_string_equal(hint_seen[0], "disable");
+    assert_string_equal(hint_seen[1], "8");
+    arrays_create(arrays, 0, false);
+    for (int i = 0; i < ARRAYS; i++) {
+        haddr_t first;
+        hsize_t bytes;
+        find_bytes(arrays[i].path, &first, &bytes);
+        if (bytes < ALIGNMENT) continue;
+        aligned++;
+        assert_int_equal(first % ALIGNMENT, 0);
+    }
+    assert_true(aligned > 1);
+    arrays_destroy(arrays);
+    arrays_options = NULL;
+    assert_int_equal(write_with(&ranks, path, 3), IDDPM_OK);
+    assert_string_equal(hint_seen[0], "");
+}
+
+static void hints_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "romio_ds_write", "=1",       "cb_nodes=", "cb_nodes=1,",
+        ",cb_nodes=1",    "a=1,,b=2", "a = 1",     "averyveryveryverylongnameofahintthatisnone=1"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const struct checkpoint_options options = {.hints = bad[i]};
+        if (store_check_hints(bad[i]) != IDDPM_USAGE) fail_msg("'%s' is taken for hints", bad[i]);
+        arrays_options = &options;
+        assert_int_equal(write_with(&ranks, path, 1), IDDPM_USAGE);
+    }
+    arrays_options = NULL;
+    static const char *const good[] = {"", "a=1", "romio_ds_write=disable,cb_config_list=*:1", "a=b=c"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) assert_int_equal(store_check_hints(good[i]), IDDPM_OK);
+    parallel_barrier(&ranks);
+    if (ranks.rank == 0) assert_int_equal(ranks_count_files(folder), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
 int main(int argc, char **argv)
@@ -422,6 +488,8 @@ int main(int argc, char **argv)
         TEST(refused_writes),
         TEST(stale_temporary_file),
         TEST(guard_before_the_name),
+        TEST(hints_and_alignment),
+        TEST(hints_that_are_none),
     };
     return ranks_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

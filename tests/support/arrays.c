@@ -52,13 +52,15 @@ void arrays_check(const struct store_array *array, int i, int seed)
         if (data[k] != byte(seed, i, k)) fail_msg("%s differs at byte %zu", array->path, k);
 }
 
+const struct checkpoint_options *arrays_options;
+
 enum iddpm_status arrays_write(const struct parallel *parallel, const char *path, int64_t step, const char *text, int n,
                                const struct store_array *arrays)
 {
     struct store_slice *slices;
     assert_int_equal(mem_alloc(&slices, (size_t)n, sizeof *slices, "slices"), IDDPM_OK);
     for (int i = 0; i < n; i++) slices[i] = store_equal_slice(&arrays[i], parallel->rank, parallel->size);
-    enum iddpm_status status = checkpoint_write(parallel, path, step, text, n, slices, NULL);
+    enum iddpm_status status = checkpoint_write(parallel, path, step, text, n, slices, arrays_options);
     free(slices);
     return status;
 }
