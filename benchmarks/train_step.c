@@ -8,23 +8,33 @@
 
 #include <unistd.h>
 
-/* The least seconds of a step from metrics.jsonl, a line a step; the first step warms up. */
-static double best_step(const char *folder)
+struct step_time {
+    double seconds, compute, communication; /* of the whole step, and the parts of it, mean over ranks */
+};
+
+static double number_after(const char *line, const char *key)
+{
+    const char *at = strstr(line, key);
+    return at ? strtod(at + strlen(key), NULL) : 0;
+}
+
+/* The fastest step in metrics.jsonl, a line a step; the first step warms up. */
+static struct step_time best_step(const char *folder)
 {
     char path[PATH_SIZE], *text;
-    double best = 0;
+    struct step_time best = {0};
     bench_check(path_join(path, folder, "run/metrics.jsonl"));
     bench_check(path_read_text(path, 1 << 24, &text));
-    char *line = strchr(text, '\n');
-    while (line && (line = strstr(line, "\"seconds\": "))) {
-        double seconds = strtod(line += strlen("\"seconds\": "), NULL);
-        if (best == 0 || seconds < best) best = seconds;
+    for (char *line = strchr(text, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
+        struct step_time now = {number_after(line, "\"seconds\": "), number_after(line, "\"seconds_compute\": "),
+                                number_after(line, "\"seconds_communication\": ")};
+        if (best.seconds == 0 || now.seconds < best.seconds) best = now;
     }
     free(text);
     return best;
 }
 
-static struct config *configure(char **argv, const char *folder)
+static struct config *configure(int argc, char **argv, const char *folder)
 {
     const char *overrides[BENCH_OVERRIDES];
     char keys[5][PATH_SIZE];
@@ -37,14 +47,15 @@ static struct config *configure(char **argv, const char *folder)
     snprintf(keys[4], PATH_SIZE, "parallel.threads=%s", argv[4]);
     for (int i = 0; i < 5; i++) overrides[n++] = keys[i];
     overrides[n++] = "train.log_interval=1";
+    for (int i = 5; i < argc && n < BENCH_OVERRIDES; i++) overrides[n++] = argv[i];
     bench_check(config_load(&config, NULL, n, overrides));
     return config;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s MODEL BATCH STEPS THREADS\n", argv[0]);
+    if (argc < 5) {
+        fprintf(stderr, "usage: %s MODEL BATCH STEPS THREADS [key=value ...]\n", argv[0]);
         return 2;
     }
     char folder[PATH_SIZE] = "/tmp/iddpm-bench-XXXXXX";
@@ -56,18 +67,20 @@ int main(int argc, char **argv)
     log_set_quiet(true);
     if (parallel.rank == 0 && !mkdtemp(folder)) return 1;
     bench_check(parallel_broadcast(&parallel, folder, sizeof folder));
-    struct config *config = configure(argv, folder);
+    struct config *config = configure(argc, argv, folder);
     bench_check(parallel_agree(&parallel, parallel.rank == 0 ? bench_data(folder, (int)config->model.image_size,
                                                                           (int)config->model.num_classes)
                                                              : IDDPM_OK));
     bench_check(train_run(&parallel, config, NULL));
     double peak = parallel_max(&parallel, (double)mem_peak_bytes());
     if (parallel.rank == 0) {
-        double best = best_step(folder), batch = atof(argv[2]);
+        struct step_time best = best_step(folder);
+        double batch = atof(argv[2]);
         printf("{\"benchmark\": \"train_step\", \"who\": \"ours\", \"model\": \"%s\", \"batch\": %.0f, \"ranks\": %d, "
-               "\"threads\": %s, \"images_per_s\": %.4f, \"seconds_per_step\": %.4f, \"peak_bytes\": %.0f, "
-               "\"isa\": \"%s\"}\n",
-               argv[1], batch, parallel.size, argv[4], batch / best, best, peak, kernels_isa());
+               "\"threads\": %s, \"images_per_s\": %.4f, \"seconds_per_step\": %.4f, "
+               "\"seconds_compute\": %.4f, \"seconds_communication\": %.4f, \"peak_bytes\": %.0f, \"isa\": \"%s\"}\n",
+               argv[1], batch, parallel.size, argv[4], batch / best.seconds, best.seconds, best.compute,
+               best.communication, peak, kernels_isa());
         bench_remove(folder);
     }
     config_destroy(config);

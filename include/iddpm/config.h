@@ -59,6 +59,7 @@ struct config {
     struct {
         int64_t leaves;  /* 0: the default rule */
         char *reduction; /* mpi_allreduce | reproducible */
+        bool overlap;
         int64_t threads; /* OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1 */
     } parallel;
     struct {

@@ -102,6 +102,8 @@ const struct key keys[] = {
     {"parallel.reduction", KEY_WORD, AT(parallel.reduction), "mpi_allreduce",
      "how gradients are averaged: reproducible has the same bits on any number of ranks",
      .words = "mpi_allreduce|reproducible"},
+    {"parallel.overlap", KEY_BOOL, AT(parallel.overlap), "true",
+     "with reproducible: gradients travel while others are computed; the bits are the same"},
     {"parallel.threads", KEY_INTEGER, AT(parallel.threads), "0", "OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1",
      .min = 0, .max = 1024},
 

@@ -115,7 +115,7 @@ static void after_op(void *context, size_t first, size_t count)
     bool last = sum->leaf == t->plan.leaves.count - 1;
     for (int done = sum->leaf + 1; done % 2 == 0; done /= 2, depth--)
         add_and_clear(t->grads[depth - 1] + first, t->grads[depth] + first, count);
-    if (!last) return;
+    if (!last || !t->config->parallel.overlap) return;
     stopwatch_mark(&t->watch, TIME_COMPUTE);
     reducer_ready(t->reducer, first, count);
     reducer_progress(t->reducer);
