@@ -71,6 +71,7 @@ job() {
         echo "$command of what? Usage: iddpm $command --help, and the head of jobs/$command.sbatch" >&2
         exit 2
     fi
+    [ "$command" != train ] || launch_power=1
     trap 'stop_asked=1' USR1 TERM INT # a warning must not end the script before the job is requeued
     if [ "$command" = train ] && [ -n "${STAGE:-}" ]; then
         job_stage "${arguments[@]}"

@@ -4,27 +4,40 @@
 #
 # Ranks and threads are those of the allocation. Without Slurm they come from RANKS (default: the largest power of two
 # that this machine has processors for) and THREADS (default 1). MPIRUN_OPTIONS are mpirun's, where it is used.
+# With launch_power set, no more ranks of an allocation are used than the largest power of two: a step has that many
+# leaves, and a job of `-N 2-8` gets the nodes that are free.
 
 launch_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+launch_power=''
 stop_asked='' # a signal has come: nothing is started any more
 
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 
+power_of_two() { # N: the largest up to N
+    local power=1
+    while [ $((2 * power)) -le "$1" ]; do power=$((2 * power)); done
+    echo $power
+}
+
 launch_shape() { # sets `ranks`, and OMP_NUM_THREADS
     ranks=${SLURM_NTASKS:-${RANKS:-}}
     if [ -z "$ranks" ]; then
-        ranks=1
-        while [ $((2 * ranks)) -le "$(nproc)" ]; do ranks=$((2 * ranks)); done
+        ranks=$(power_of_two "$(nproc)")
+    elif [ -n "$launch_power" ] && [ -n "${SLURM_NTASKS:-}" ]; then
+        ranks=$(power_of_two "$ranks")
+        [ "$ranks" = "$SLURM_NTASKS" ] || echo "$ranks of the job's $SLURM_NTASKS ranks are used: a power of two"
     fi
     export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-${THREADS:-1}}
 }
 
-# Only where srun gives each rank cores of its own: elsewhere all ranks of a node would put their threads on the same.
-launch_places() {
-    [ "$OMP_NUM_THREADS" -gt 1 ] && scontrol show config | grep -q '^TaskPlugin .*affinity' || return 0
-    export OMP_PLACES=${OMP_PLACES:-cores} OMP_PROC_BIND=${OMP_PROC_BIND:-close}
+# A rank on cores of its own, its threads beside each other: where srun can. Elsewhere threads are not bound, for all
+# ranks of a node would put theirs on the same cores.
+launch_bind() {
+    scontrol show config | grep -q '^TaskPlugin .*affinity' || return 0
+    [ -n "${SLURM_CPU_BIND:-}" ] || launcher+=(--cpu-bind=cores)
+    [ "$OMP_NUM_THREADS" -eq 1 ] || export OMP_PLACES=${OMP_PLACES:-cores} OMP_PROC_BIND=${OMP_PROC_BIND:-close}
 }
 
 launch_command() { # sets the array `launcher`
@@ -32,8 +45,7 @@ launch_command() { # sets the array `launcher`
     if [ -n "${SLURM_JOB_ID:-}" ] && srun --mpi=list 2>&1 | grep -qw pmix; then
         # -K1: when one rank dies the others are ended, else they would wait for it until the time limit
         launcher=(srun --mpi=pmix -K1 --wait=0 --ntasks="$ranks" --cpus-per-task="$OMP_NUM_THREADS")
-        [ -n "${SLURM_CPU_BIND:-}" ] || launcher+=(--cpu-bind=cores)
-        launch_places
+        launch_bind
     else
         # no binding: it would put all threads of a rank, and the ranks of two jobs, on the same core
         launcher=(mpirun -n "$ranks" ${MPIRUN_OPTIONS:---oversubscribe --bind-to none} -x OMP_NUM_THREADS)

@@ -1,89 +1,70 @@
 #!/bin/bash
-# The job scripts on a real Slurm of two nodes: trains on one and on two nodes, stops on a signal and on the warning before
-# the time limit, goes back into the queue and finishes; a dependent job measures; a dead rank ends its job; a cancelled
-# job stays cancelled.
-. "$(dirname "$0")/../support/shell.sh"
-if [ "$(id -u)" != 0 ]; then
-    echo "skipped: starting Slurm needs root"
-    exit 77
-fi
+# The job scripts on a real Slurm of two nodes: a run on both from staged data, stopped by a signal; jobs that depend on
+# it; arrays from a list, throttled, a task of which comes back; a cancelled job stays cancelled.
+. "$(dirname "$0")/cluster.sh"
 
-cluster=$here/tests/slurm/local-cluster.sh
-jobs=$here/jobs
-export SLURM_LOCAL_DIR=$work/slurm SLURM_LOCAL_PORT=$((20000 + $$ % 10000)) SLURM_CONF=$work/slurm/slurm.conf IDDPM=$iddpm
-trap 'bash "$cluster" stop; rm -rf "$work"' EXIT
-chmod 755 "$work" # munged runs as another user
-bash "$cluster" start 2 || exit 1
-cd "$work" || exit 1
-
-fail() {
-    echo "FAILED: $*" >&2
-    squeue >&2
-    tail -n 30 "$work"/*.out >&2
-    exit 1
-}
-
-state() { # JOB
-    scontrol show job -o "$1" | grep -o ' JobState=[A-Z_]*' | cut -d= -f2
-}
-
-wait_until() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || fail "waited in vain for: $*"
-        sleep 0.5
-    done
-}
-
-state_is() { [ "$(state "$1")" = "$2" ]; }
-restarted() { [ "$(scontrol show job -o "$1" | grep -o ' Restarts=[0-9]*')" = " Restarts=$2" ]; }
-has_checkpoint() { [ -n "$(find "$1/checkpoints" -name 'step-*.h5' 2>/dev/null)" ]; }
-metrics() { sed -E 's/"(seconds[a-z_]*|images_per_s|peak_bytes)": [^,}]*[,}]//g' "$1/metrics.jsonl"; }
-submit() { # NAME ARGUMENT...: sets `job`
-    job=$(sbatch --parsable --output="$work/$1.out" "${@:2}") || fail "sbatch $*"
-}
-
-cat >tiny.yaml <<YAML
-run: {dir: one}
-data: {path: data, eval_path: test}
-model: {image_size: 8, in_channels: 1, num_channels: 32, channel_mult: 1, num_res_blocks: 1, attention_resolutions: 8}
-diffusion: {diffusion_steps: 20, learn_sigma: true, noise_schedule: cosine}
-train: {batch_size: 16, lr: 1e-3, total_steps: 300, ema_rate: 0.99, log_interval: 10, save_interval: 10}
-YAML
-"$iddpm" import digits data >/dev/null && "$iddpm" import digits test --split test >/dev/null || fail "import"
-
-echo "one node"
-submit one --wait "$jobs/train.sbatch" tiny.yaml || fail "training on one node"
-[ -e one/checkpoints/step-00000300.h5 ] || fail "no last checkpoint"
-
-echo "two nodes, stopped by a signal, continued, then measured by a dependent job"
-submit two -N2 --ntasks-per-node=1 "$jobs/train.sbatch" tiny.yaml run.dir=two
+echo "two nodes with staged data, stopped by a signal, continued; measured and sampled by jobs that depend on it"
+endless two
+STAGE=$work/local train two two -N2 --ntasks-per-node=1
 train=$job
 submit nll --dependency=afterok:"$train" "$jobs/nll.sbatch" two --num 40
 nll=$job
+submit sample --dependency=afterok:"$train" --ntasks-per-node=1 "$jobs/sample.sbatch" two --num 4
+sample=$job
 wait_until 60 has_checkpoint two
 scancel --signal=USR1 --batch "$train"
-wait_until 60 restarted "$train" 1
-wait_until 120 state_is "$train" COMPLETED
-grep -q 'goes back into the queue' two.out || fail "the job did not say that it was requeued"
-cmp <(metrics one) <(metrics two) || fail "two nodes and a stop gave other metrics"
-wait_until 60 state_is "$nll" COMPLETED
+wait_until 60 pending_again "$train" 1
+near_end two
+state_is "$nll" PENDING && state_is "$sample" PENDING || fail "the jobs that depend on it did not wait"
+completes "$train"
+prints two "goes back into the queue" || fail "the job did not say that it was requeued"
+prints two "on 2 ranks, steps" || fail "not on two ranks"
+prints two "copied 9 of 9 files" || fail "each node copies its own half of the 16 shards, and the index"
+completes "$nll"
 tail -n 1 nll.out | grep -Eqx '[0-9.]+ \+- [0-9.]+ bits/dim' || fail "nll.sbatch gave no bits/dim"
+completes "$sample"
+[ -n "$(find two/samples -name '*.png')" ] || fail "sample.sbatch gave no picture"
+same_as_undisturbed two
 
-echo "a dead rank ends the job"
-submit dead "$jobs/train.sbatch" tiny.yaml run.dir="$work/dead" total_steps=1000000
-wait_until 60 has_checkpoint dead
-kill -9 "$(pgrep -n -f "iddpm train tiny.yaml run.dir=$work/dead")" # the newest such process is a rank, not srun
-wait_until 60 state_is "$job" FAILED
+echo "an array from a list, at most one task at a time"
+cat >list <<LIST
+# the runs of this study
+$work/tiny.yaml run.dir=a total_steps=30 run.seed=1
 
-echo "stopped by the time limit's warning, continued; cancelled, it stays so"
-submit limit -t 1 --signal=B:USR1@40 "$jobs/train.sbatch" tiny.yaml run.dir=limit total_steps=1000000
-wait_until 120 restarted "$job" 1
-grep -q 'goes back into the queue' limit.out || fail "not stopped by the warning"
-wait_until 60 grep -q '^continuing from' limit.out
+$work/tiny.yaml "run.dir=b c" run.seed=2
+$work/tiny.yaml run.dir=d total_steps=30
+LIST
+sed -i 's/total_steps: 1000000/total_steps: 40/' tiny.yaml
+submit array-%a --array=0-3%1 "$jobs/train.sbatch" --list list save_interval=20
+array=$job
+most=0
+all_ended() {
+    local running
+    running=$(squeue -h -r -t RUNNING -j "$array" | wc -l)
+    [ "$running" -le "$most" ] || most=$running
+    [ -z "$(squeue -h -r -t PENDING,RUNNING,COMPLETING -j "$array")" ]
+}
+wait_until 120 all_ended
+[ "$most" = 1 ] || fail "$most tasks ran at once"
+for run in a/checkpoints/step-00000030.h5 "b c/checkpoints/step-00000040.h5" d/checkpoints/step-00000020.h5; do
+    [ -e "$run" ] || fail "the array left no $run"
+done
+grep -q '^  seed: 1$' a/config.yaml && grep -q '^  seed: 2$' "b c/config.yaml" || fail "the lines' keys were not taken"
+prints array-3 "list has no line for task 3 of the array" || fail "a task without a line does not say so"
+
+echo "a task of an array comes back alone; cancelled, it stays so"
+endless e
+sed -i "s|^$work/tiny.yaml run.dir=a.*|$work/e.yaml|; \$s|.*|$work/e.yaml run.dir=f|" list
+submit task-%a --array=0,2 --ntasks-per-node=1 "$jobs/train.sbatch" --list list total_steps=1000000
+wait_until 60 has_checkpoint e
+wait_until 60 has_checkpoint f
+other=$(field "${job}_2" Restarts)
+scancel --signal=USR1 --batch "${job}_0"
+wait_until 60 pending_again "${job}_0" 1
+[ "$(field "${job}_2" Restarts)" = "$other" ] && state_is "${job}_2" RUNNING || fail "another task was requeued, too"
+wait_until 60 prints task-0 "continuing from"
 scancel "$job"
-wait_until 60 state_is "$job" CANCELLED
+wait_until 60 state_is "${job}_0" CANCELLED
 sleep 2
-state_is "$job" CANCELLED || fail "a cancelled job came back"
-echo "passed"
+state_is "${job}_0" CANCELLED && state_is "${job}_2" CANCELLED || fail "a cancelled job came back"
+finish_clean

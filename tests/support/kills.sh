@@ -38,10 +38,6 @@ check_start() { # if it came as far as naming its steps
     ! grep -q ' parameters, batch ' log || grep -q ", steps $from to " log || die "did not start at step $from"
 }
 
-metrics() { # RUN: without what depends on time
-    sed -E 's/"(seconds[a-z_]*|images_per_s|peak_bytes)": [^,}]*[,}]//g' "$1/metrics.jsonl"
-}
-
 check_finished() { # RUN
     check_start
     diff <(metrics calm) <(metrics "$1") >difference || die "other metrics: $(head -n 5 difference)"
