@@ -61,6 +61,7 @@ struct config {
         char *reduction; /* mpi_allreduce | reproducible */
         bool overlap;
         int64_t threads; /* OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1 */
+        double watchdog; /* seconds without progress after which a job ends; 0: never */
     } parallel;
     struct {
         int64_t keep;         /* newest checkpoints kept */

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define WATCHDOG_LEAST 1800 /* seconds */
+
 void inference_options(struct inference *inference, struct option rows[INFERENCE_OPTIONS])
 {
     *inference = (struct inference){.step = -1, .batch = 16, .seed = -1};
@@ -32,6 +34,9 @@ enum iddpm_status inference_start(struct cli *cli, const char *path, struct infe
                                           .batch = (int)inference->batch,
                                           .threads = kernels_threads()};
     TRY(model_load(&inference->model, &cli->parallel, path, &options));
+    /* The key is the training run's, whose batches may be quicker. */
+    double watchdog = inference->model->config->parallel.watchdog;
+    TRY(watchdog_start(&cli->parallel, watchdog > 0 && watchdog < WATCHDOG_LEAST ? WATCHDOG_LEAST : watchdog));
     if (inference->seed < 0) inference->seed = inference->model->config->run.seed;
     if (!inference->noise_path) return IDDPM_OK;
     return parallel_agree(&cli->parallel, noise_read(&inference->noise, inference->noise_path));
@@ -39,6 +44,7 @@ enum iddpm_status inference_start(struct cli *cli, const char *path, struct infe
 
 void inference_end(struct inference *inference)
 {
+    watchdog_stop();
     model_destroy(inference->model);
     noise_destroy(inference->noise);
 }

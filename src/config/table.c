@@ -106,6 +106,10 @@ const struct key keys[] = {
      "with reproducible: gradients travel while others are computed; the bits are the same"},
     {"parallel.threads", KEY_INTEGER, AT(parallel.threads), "0", "OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1",
      .min = 0, .max = 1024},
+    {"parallel.watchdog", KEY_NUMBER, AT(parallel.watchdog), "1800",
+     "seconds without progress on a rank after which the job ends and says which rank stands where; several times the "
+     "longest of: reading a checkpoint, one phase of writing it, a microbatch on the slowest rank; 0: never",
+     .min = 0, .max = UP},
 
     {"store.keep", KEY_INTEGER, AT(store.keep), "3", "newest checkpoints that stay", .min = 1, .max = 1 << 24},
     {"store.keep_every", KEY_INTEGER, AT(store.keep_every), "0", "every k-th checkpoint stays too; 0: none", .min = 0,

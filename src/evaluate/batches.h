@@ -30,6 +30,7 @@ static inline struct batch batches_at(const struct batches *b, uint64_t round, i
 /* Collective: the worst status of all ranks; IDDPM_STOPPED when all is well but some rank was asked to stop. */
 static inline enum iddpm_status batches_go_on(const struct parallel *parallel, enum iddpm_status status)
 {
+    watchdog_at("agreement of the ranks", -1);
     if (status == IDDPM_OK && stop_signal()) status = iddpm_error(IDDPM_STOPPED, "stopped by a signal");
     return parallel_agree(parallel, status);
 }

@@ -54,6 +54,7 @@ const float *model_outputs(struct model *model, int t, int n, const double *x_t,
         model->labels[i] = labels && i < n ? labels[i] : 0;
     }
     const struct net_run run = {.n = model->batch, .timesteps = model->timesteps, .labels = model->labels};
+    watchdog_at("running the network", -1);
     net_forward(model->net, &run);
     return net_output_data(model->net);
 }

@@ -40,6 +40,7 @@ static enum iddpm_status read_images(struct job *job, struct batch batch)
 {
     if (batch.n == 0) return IDDPM_OK;
     size_t image = job->model->image, row = (size_t)job->steps + 1;
+    watchdog_at("reading images", -1);
     TRY(dataset_read(job->data, batch.first, (uint64_t)batch.n, job->pixels, job->labels));
     TRY(check_labels(job, batch.n));
     pixels_to_signal((size_t)batch.n * image, job->pixels, job->x_start);

@@ -178,7 +178,8 @@ _Noreturn static void end_process(void)
              dog.seconds, place);
     say(line);
     if (dog.size > 1 && *dog.folder) meet(place);
-    _exit(IDDPM_FAILED); /* exit would wait for MPI */
+    if (dog.size > 1 && !*dog.folder) sleep_for(patience()); /* for the lines of the others */
+    _exit(IDDPM_FAILED);                                     /* exit would wait for MPI */
 }
 
 /* ---- the thread -------------------------------------------------------------------------------------------------- */
@@ -218,6 +219,15 @@ static void *watch(void *unused)
     return NULL;
 }
 
+static void prepare_wake(void)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&dog.wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 /* A signal must find the main thread: it is that one whose calls it shall interrupt. */
 static int create_thread(void)
 {
@@ -243,11 +253,7 @@ enum iddpm_status watchdog_start(const struct parallel *parallel, double seconds
     dog.stop = false;
     atomic_store(&dog.step, -1);
     watchdog_at("start", -1);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&dog.wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    prepare_wake();
     int error = create_thread();
     dog.started = error == 0;
     if (error) status = iddpm_error(IDDPM_FAILED, "the watchdog's thread cannot start: %s", strerror(error));

@@ -147,6 +147,9 @@ enum iddpm_status checkpoint_read(const struct checkpoint *c, int i, void *data)
 
 enum iddpm_status checkpoint_verify(const struct checkpoint *c)
 {
-    for (int i = 0; i < c->table.n; i++) TRY(checkpoint_read(c, i, NULL));
+    for (int i = 0; i < c->table.n; i++) {
+        watchdog_at("comparing the checksums of a checkpoint", -1);
+        TRY(checkpoint_read(c, i, NULL));
+    }
     return IDDPM_OK;
 }

@@ -70,8 +70,10 @@ static enum iddpm_status read_slices(struct reader *r)
     int fd;
     TRY(ckpt_open_plain(&fd, r->path, O_RDONLY));
     enum iddpm_status status = IDDPM_OK;
-    for (int i = 0; i < r->n && status == IDDPM_OK; i++)
+    for (int i = 0; i < r->n && status == IDDPM_OK; i++) {
+        watchdog_at("reading a checkpoint", -1);
         status = ckpt_read_slice(fd, r->path, &r->slices[i], r->places[i].offset, &r->mine[i]);
+    }
     close(fd);
     return status;
 }
@@ -87,10 +89,12 @@ static enum iddpm_status compare_all(const struct reader *r)
 static enum iddpm_status read_together(struct reader *r)
 {
     const struct parallel *parallel = r->parallel;
+    watchdog_at("opening a checkpoint", -1);
     TRY(parallel_agree(parallel, prepare(r)));
     TRY(parallel_agree(parallel, parallel->rank == 0 ? locate(r) : IDDPM_OK));
     TRY(parallel_broadcast(parallel, r->places, (size_t)r->n * sizeof *r->places));
     TRY(parallel_agree(parallel, read_slices(r)));
+    watchdog_at("comparing the checksums of a checkpoint", -1);
     enum iddpm_status status = ckpt_join_crcs(parallel, r->path, r->n, r->slices, r->mine, r->joined);
     if (status == IDDPM_OK && parallel->rank == 0) status = compare_all(r);
     return parallel_agree(parallel, status);

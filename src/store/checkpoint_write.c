@@ -204,6 +204,7 @@ static enum iddpm_status write_slices(struct writer *w, hid_t file)
     for (int i = 0; i < w->n; i++) {
         const struct store_slice *slice = &w->slices[i];
         if (slice->count == 0) continue;
+        watchdog_at("writing the checkpoint", w->step);
         w->mine[i] = (uint32_t)crc32_z(0, slice->array.data, ckpt_slice_bytes(slice));
         HID dataset = open_array(w, file, i);
         if (dataset < 0 || write_slice(dataset, slice) < 0)
@@ -227,6 +228,7 @@ static enum iddpm_status write_table(struct writer *w, hid_t file)
 static enum iddpm_status write_contents(struct writer *w, hid_t file)
 {
     TRY(parallel_agree(w->parallel, write_slices(w, file)));
+    watchdog_at("joining the checksums of the checkpoint", w->step);
     enum iddpm_status status = ckpt_join_crcs(w->parallel, w->temporary, w->n, w->slices, w->mine, w->joined);
     if (status == IDDPM_OK && w->parallel->rank == 0) status = write_table(w, file);
     if (status == IDDPM_OK) status = latch_check(w->temporary);
@@ -239,6 +241,7 @@ static enum iddpm_status open_together(struct writer *w, hid_t *file)
 {
     HID access = hdf5_access();
     H5Pset_fapl_mpio(access, w->parallel->comm, w->hints);
+    watchdog_at("opening the checkpoint together", w->step);
     latch_clear();
     latch_opening(w->parallel);
     *file = H5Fopen(w->temporary, H5F_ACC_RDWR, access);
@@ -256,6 +259,7 @@ static enum iddpm_status write_together(struct writer *w)
     hid_t file;
     TRY(open_together(w, &file));
     enum iddpm_status status = write_contents(w, file);
+    watchdog_at("closing the checkpoint", w->step);
     bool closed = H5Fclose(file) >= 0;
     if (status != IDDPM_OK) return status; /* on all ranks */
     return parallel_agree(w->parallel, closed ? latch_check(w->temporary) : hdf5_error(w->temporary, "close"));
@@ -278,6 +282,7 @@ static enum iddpm_status compare_slices(const struct writer *w, int fd)
         struct store_slice there = w->slices[i];
         if (there.count == 0) continue;
         there.array.data = NULL;
+        watchdog_at("reading the checkpoint back", w->step);
         TRY(ckpt_read_slice(fd, w->temporary, &there, w->places[i].data, &crc));
         if (crc != w->mine[i])
             return iddpm_error(IDDPM_FAILED, "%s: %s is not what was written", w->temporary, there.array.path);
@@ -305,6 +310,7 @@ static enum iddpm_status read_back(const struct writer *w)
 static enum iddpm_status write_temporary(struct writer *w)
 {
     const struct parallel *parallel = w->parallel;
+    watchdog_at("making the file of the checkpoint", w->step);
     TRY(parallel_agree(parallel, parallel->rank == 0 ? create_file(w) : IDDPM_OK));
     TRY(parallel_broadcast(parallel, w->places, ((size_t)w->n + 1) * sizeof *w->places));
     int fd;
@@ -314,7 +320,9 @@ static enum iddpm_status write_temporary(struct writer *w)
         if (fd >= 0) close(fd);
         return status;
     }
+    watchdog_at("bringing the checkpoint to disk", w->step);
     TRY(parallel_agree(parallel, sync_and_close(w, fd)));
+    watchdog_at("reading the checkpoint back", w->step);
     return parallel_agree(parallel, read_back(w));
 }
 
@@ -343,6 +351,7 @@ enum iddpm_status checkpoint_write(const struct parallel *parallel, const char *
     enum iddpm_status status = parallel_agree(parallel, prepare(&w));
     if (status == IDDPM_OK) {
         status = write_temporary(&w);
+        watchdog_at("giving the checkpoint its name", step);
         if (status == IDDPM_OK) status = parallel_agree(parallel, parallel->rank == 0 ? publish(&w) : IDDPM_OK);
         if (status != IDDPM_OK && parallel->rank == 0 && unlink(w.temporary) != 0 && errno != ENOENT)
             log_warn("%s: cannot remove: %s", w.temporary, strerror(errno));

@@ -136,10 +136,13 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
         struct image_terms *terms = t->terms + leaf * images + first;
         uint64_t place = (uint64_t)t->state->step * (uint64_t)images + (uint64_t)first;
         stopwatch_mark(&t->watch, TIME_COMPUTE);
+        watchdog_at("reading images", t->state->step);
         enum iddpm_status status = leaf_reader_get(t->readers[leaf], place, count, t->pixels, t->labels);
         if (status == IDDPM_OK) status = check_labels(t, count);
         stopwatch_mark(&t->watch, TIME_DATA);
+        watchdog_at("agreement before a microbatch", t->state->step);
         TRY(agree_to_go_on(t, status));
+        watchdog_at("forward pass", t->state->step);
         noise_images(t, (uint32_t)((t->plan.leaves.first + leaf) * images + first), count, terms);
         struct net_run run = {.n = count,
                               .timesteps = t->timesteps,
@@ -151,6 +154,7 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
                               .after_op_context = &sum};
         net_forward(t->net, &run);
         losses_of(t, count, terms);
+        watchdog_at("backward pass", t->state->step);
         net_backward(t->net, &run, grads);
     }
     return IDDPM_OK;

@@ -42,6 +42,7 @@ static void show(struct loop *loop)
 static enum iddpm_status write_metrics(struct loop *loop)
 {
     struct trainer *t = &loop->trainer;
+    watchdog_at("writing metrics", t->state->step);
     struct metrics_usage usage = {.peak_bytes = parallel_max(t->parallel, (double)mem_peak_bytes())};
     for (int i = 0; i < TIME_PARTS; i++) usage.seconds[i] = t->watch.seconds[i] / t->parallel->size;
     parallel_sum_double(t->parallel, usage.seconds, TIME_PARTS);
@@ -104,10 +105,12 @@ static enum iddpm_status claim(struct loop *loop, const struct train_job *job)
 {
     const struct config *config = loop->trainer.config;
     const struct parallel *parallel = loop->trainer.parallel;
+    char stalled[PATH_SIZE];
     if (!*config->run.dir) return config_error(config, "run.dir", "not set: give the run a folder");
     TRY(owner_claim(&loop->owner, parallel, job, config->run.dir));
-    TRY(watchdog_start(parallel, 0));
-    watchdog_serve("", parallel->rank == 0 ? owner_beat : NULL, &loop->owner);
+    TRY(path_join(stalled, config->run.dir, "stalled"));
+    TRY(watchdog_start(parallel, config->parallel.watchdog));
+    watchdog_serve(stalled, parallel->rank == 0 ? owner_beat : NULL, &loop->owner);
     return IDDPM_OK;
 }
 
@@ -120,11 +123,14 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     if (status == IDDPM_OK) status = train_resolve(config, &t->plan);
     if (status == IDDPM_OK) status = config_text(config, &loop->saver.config_text);
     if (status == IDDPM_OK) status = path_join(loop->saver.folder, config->run.dir, "checkpoints");
+    watchdog_at("waiting for all ranks to be ready", -1);
     TRY(parallel_agree(t->parallel, status));
+    watchdog_at("looking for the newest checkpoint", -1);
     TRY(run_find_start(t->parallel, config, &from));
     if (from.path[0]) TRY(state_read(t->state, t->parallel, from.path));
     loop->saver.step = from.own ? t->state->step : -1;
     net_set_params(t->net, t->state->params);
+    watchdog_at("opening the files of the run", t->state->step);
     TRY(parallel_agree(t->parallel, t->parallel->rank == 0 ? open_files(loop) : IDDPM_OK));
     loop->metrics.since = loop->saver.since = clock_seconds();
     loop->metrics.since_step = t->state->step;

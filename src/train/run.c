@@ -42,8 +42,9 @@ enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *st
 
 /* Keys that may differ when a run is continued: how long, how often, where; nothing that changes a result. */
 static const char *const free_keys[] = {
-    "train.total_steps", "train.log_interval", "train.save_interval", "store.",     "run.dir", "parallel.threads",
-    "parallel.overlap",  "data.cache",         "data.eval_path",      "data.local", NULL};
+    "train.total_steps", "train.log_interval", "train.save_interval", "store.",
+    "run.dir",           "parallel.threads",   "parallel.overlap",    "parallel.watchdog",
+    "data.cache",        "data.eval_path",     "data.local",          NULL};
 
 enum iddpm_status run_check(const struct config *config, bool *exists)
 {

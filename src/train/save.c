@@ -23,11 +23,13 @@ static enum iddpm_status save(struct saver *saver)
     const struct config *config = t->config;
     char path[PATH_SIZE];
     double start = clock_seconds();
+    watchdog_at("bringing metrics to disk", t->state->step);
     TRY(parallel_agree(t->parallel, metrics_sync(saver->metrics)));
     TRY(checkpoint_path(path, saver->folder, t->state->step));
     const struct checkpoint_options options = {config->store.hints, (uint64_t)config->store.alignment,
                                                &saver->owner->guard};
     TRY(state_write(t->state, t->parallel, path, saver->config_text, &options));
+    watchdog_at("clearing old checkpoints away", t->state->step);
     saver->step = t->state->step;
     report(saver, path, start);
     if (t->parallel->rank == 0 &&
@@ -81,6 +83,7 @@ enum iddpm_status save_last(struct saver *saver)
     for (int tried = 1, pause = 1; status == IDDPM_FAILED && tried < tries && !owner_is_lost(saver->owner); tried++) {
         log_warn("no checkpoint at step %lld (try %d of %d, store.max_failures), next try in %d s: %s",
                  (long long)t->state->step, tried, tries, pause, iddpm_error_text());
+        watchdog_at("waiting to write the last checkpoint again", t->state->step);
         nanosleep(&(struct timespec){.tv_sec = pause}, NULL);
         pause = 2 * pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX;
         status = save_now(saver);

@@ -116,12 +116,15 @@ enum iddpm_status train_step(struct trainer *t)
     size_t mine = (size_t)t->plan.leaves.count * (size_t)t->plan.leaves.images, all = mine * (size_t)t->parallel->size;
     stopwatch_start(&t->watch);
     TRY(compute_gradient(t));
+    watchdog_at("reduction of the gradient", state->step);
     reduce_gradient(t);
+    watchdog_at("gathering of losses and norms", state->step);
     TRY(parallel_gather(t->parallel, t->terms, mine * sizeof *t->terms, t->all_terms));
     t->grad_norm = gradient_norm(t);
     bool finite = losses_finite(t->all_terms, all) && isfinite(t->grad_norm);
     if (finite) {
         learn_losses(t, all);
+        watchdog_at("update of the parameters", state->step);
         update_parameters(t);
     } else
         state->skipped++;

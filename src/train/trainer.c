@@ -48,13 +48,16 @@ enum iddpm_status trainer_create(struct trainer *t)
 {
     const struct config *config = t->config;
     if (!*config->data.path) return config_error(config, "data.path", "not set: name the folder of a data set");
+    watchdog_at("opening the data set", -1);
     TRY(train_open_data(t->parallel, &t->data, config->data.path));
     if (*config->data.local && dataset_use_copy(t->data, config->data.local) != IDDPM_OK)
         return config_error(config, "data.local", "%s", iddpm_error_text());
     TRY(train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan));
     TRY(diffusion_create(&t->diffusion, &t->plan.spec.diffusion));
+    watchdog_at("building the network", -1);
     TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, kernels_threads()));
     TRY(state_create(&t->state, config, t->net, t->parallel, t->diffusion->num_timesteps));
+    watchdog_at("opening the shards", -1);
     TRY(create_readers(t));
     TRY(create_gradients(t));
     return create_buffers(t);

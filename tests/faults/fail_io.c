@@ -45,10 +45,10 @@ __attribute__((constructor)) static void arm_by_environment(void)
 {
     const char *folder = getenv("FAIL_IO_FOLDER"), *call = getenv("FAIL_IO_CALL"), *kind = getenv("FAIL_IO_KIND");
     const char *wanted = getenv("FAIL_IO_RANK"), *rank = getenv("OMPI_COMM_WORLD_RANK"), *error;
-    static const char *const kinds[] = {"once", "forever", "short", "read"};
+    static const char *const kinds[] = {"once", "forever", "short", "read", "hang"};
     if (!folder || !call || (wanted && rank && strcmp(wanted, rank) != 0)) return;
     enum fail_io_kind chosen = FAIL_IO_ONCE;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (kind && strcmp(kind, kinds[i]) == 0) chosen = (enum fail_io_kind)i;
     error = getenv("FAIL_IO_ERRNO");
     fail_io_arm(folder, chosen, atol(call), error ? atoi(error) : EIO);
@@ -70,9 +70,10 @@ enum fate { GO_ON, FAIL, HALVE };
 
 static enum fate decide(bool reads)
 {
-    if (reads != (plan.kind == FAIL_IO_READ)) return GO_ON;
+    if (reads != (plan.kind >= FAIL_IO_READ)) return GO_ON;
     plan.seen++;
     if (plan.seen != plan.call && !(plan.kind == FAIL_IO_FOREVER && plan.seen > plan.call)) return GO_ON;
+    while (plan.kind == FAIL_IO_HANG) pause();
     errno = plan.error;
     return plan.kind == FAIL_IO_SHORT ? HALVE : FAIL;
 }
