@@ -38,7 +38,7 @@ static void show(struct loop *loop)
     log_progress_show(&loop->progress, (double)t->state->step, extra);
 }
 
-/* Collective. */
+/* Collective. A line that cannot be written ends no training: its numbers go into the next one. */
 static enum iddpm_status write_metrics(struct loop *loop)
 {
     struct trainer *t = &loop->trainer;
@@ -46,10 +46,15 @@ static enum iddpm_status write_metrics(struct loop *loop)
     struct metrics_usage usage = {.peak_bytes = parallel_max(t->parallel, (double)mem_peak_bytes())};
     for (int i = 0; i < TIME_PARTS; i++) usage.seconds[i] = t->watch.seconds[i] / t->parallel->size;
     parallel_sum_double(t->parallel, usage.seconds, TIME_PARTS);
-    memset(t->watch.seconds, 0, sizeof t->watch.seconds);
-    enum iddpm_status status = owner_check(&loop->owner);
-    if (status == IDDPM_OK) status = metrics_write(&loop->metrics, t->state, t->config->train.batch_size, &usage);
-    return parallel_agree(t->parallel, status);
+    TRY(parallel_agree(t->parallel, owner_check(&loop->owner)));
+    enum iddpm_status status = metrics_write(&loop->metrics, t->state, t->config->train.batch_size, &usage);
+    if (parallel_agree(t->parallel, status) == IDDPM_OK) {
+        memset(t->watch.seconds, 0, sizeof t->watch.seconds);
+        metrics_begin(&loop->metrics, t->state);
+    } else
+        log_warn("no line of metrics at step %lld, training goes on: %s", (long long)t->state->step,
+                 iddpm_error_text());
+    return IDDPM_OK;
 }
 
 static enum iddpm_status steps(struct loop *loop)

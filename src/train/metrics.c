@@ -56,29 +56,64 @@ static int collect(const struct metrics *metrics, const struct train_state *stat
     return n;
 }
 
-enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch,
+/* A whole line for each file; the heading of the table too when that is still empty. */
+static void put_line(const struct field *fields, int n, bool heading, FILE *json, FILE *csv)
+{
+    for (int i = 0; i < n && heading; i++) fprintf(csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
+    for (int i = 0; i < n; i++) {
+        if (isfinite(fields[i].value)) {
+            fprintf(json, "%s\"%s\": %.10g", i ? ", " : "{", fields[i].name, fields[i].value);
+            fprintf(csv, "%.10g", fields[i].value);
+        }
+        fputs(i < n - 1 ? "," : "\n", csv);
+    }
+    fputs("}\n", json);
+}
+
+static int append(int file, const char *text, size_t length)
+{
+    while (length) {
+        ssize_t n = write(file, text, length);
+        if (n < 0 && errno != EINTR) return errno;
+        if (n > 0) text += n, length -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Past stdio, which would not tell how much of a line that failed is in the file: it must be all or nothing. */
+static enum iddpm_status append_both(const struct metrics *metrics, const struct field *fields, int n)
+{
+    int files[2] = {fileno(metrics->json), fileno(metrics->csv)}, error = 0;
+    off_t before[2] = {lseek(files[0], 0, SEEK_END), lseek(files[1], 0, SEEK_END)};
+    char *text[2] = {NULL, NULL};
+    size_t length[2];
+    FILE *streams[2] = {open_memstream(&text[0], &length[0]), open_memstream(&text[1], &length[1])};
+    if (streams[0] && streams[1]) put_line(fields, n, before[1] == 0, streams[0], streams[1]);
+    for (int i = 0; i < 2; i++)
+        if (!streams[i] || fclose(streams[i]) != 0) error = ENOMEM;
+    for (int i = 0; i < 2 && !error; i++) error = append(files[i], text[i], length[i]);
+    for (int i = 0; i < 2; i++) {
+        if (error && ftruncate(files[i], before[i]) != 0) log_warn("metrics: half a line stays: %s", strerror(errno));
+        free(text[i]);
+    }
+    if (!error) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "metrics.jsonl or progress.csv: cannot write: %s", strerror(error));
+}
+
+enum iddpm_status metrics_write(const struct metrics *metrics, const struct train_state *state, int64_t batch,
                                 const struct metrics_usage *usage)
 {
     struct field fields[FIELDS_MAX];
-    int n = metrics->json ? collect(metrics, state, batch, usage, fields) : 0;
-    if (metrics->csv && ftell(metrics->csv) == 0)
-        for (int i = 0; i < n; i++) fprintf(metrics->csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
-    for (int i = 0; i < n; i++) {
-        const char *end = i < n - 1 ? "," : "\n";
-        if (isfinite(fields[i].value)) {
-            fprintf(metrics->json, "%s\"%s\": %.10g", i ? ", " : "{", fields[i].name, fields[i].value);
-            fprintf(metrics->csv, "%.10g%s", fields[i].value, end);
-        } else
-            fprintf(metrics->csv, "%s", end);
-    }
-    if (n) fputs("}\n", metrics->json);
+    if (!metrics->json) return IDDPM_OK;
+    return append_both(metrics, fields, collect(metrics, state, batch, usage, fields));
+}
+
+void metrics_begin(struct metrics *metrics, struct train_state *state)
+{
     memset(state->sums, 0, sizeof state->sums);
     memset(state->counts, 0, sizeof state->counts);
     metrics->since = clock_seconds();
     metrics->since_step = state->step;
-    if (n && (fflush(metrics->json) != 0 || fflush(metrics->csv) != 0))
-        return iddpm_error(IDDPM_FAILED, "metrics.jsonl or progress.csv: cannot write: %s", strerror(errno));
-    return IDDPM_OK;
 }
 
 /* The step of a line, behind `prefix`; -1 for anything else. */
@@ -117,7 +152,6 @@ static enum iddpm_status open_one(FILE **out, const char *run, const char *name,
     TRY(cut_back(path, prefix, heading, step));
     *out = fopen(path, "a");
     if (!*out) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
-    fseek(*out, 0, SEEK_END);
     return IDDPM_OK;
 }
 

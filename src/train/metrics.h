@@ -18,9 +18,11 @@ struct metrics_usage {
     double peak_bytes;          /* of the rank that has used most */
     double seconds[TIME_PARTS]; /* mean over ranks */
 };
-/* Every rank: writes a line (where files are open) and clears the sums. `batch`: images of a step. */
-enum iddpm_status metrics_write(struct metrics *metrics, struct train_state *state, int64_t batch,
+/* Writes a line where files are open, or nothing of it. `batch`: images of a step. */
+enum iddpm_status metrics_write(const struct metrics *metrics, const struct train_state *state, int64_t batch,
                                 const struct metrics_usage *usage);
+/* Every rank, when a line stands: clears the sums. */
+void metrics_begin(struct metrics *metrics, struct train_state *state);
 /* On disk, before a checkpoint that counts on these lines is named. */
 enum iddpm_status metrics_sync(struct metrics *metrics);
 void metrics_close(struct metrics *metrics);
