@@ -54,7 +54,8 @@ static enum iddpm_status time_checkpoint(const struct parallel *parallel, const 
     char path[PATH_SIZE], (*names)[32];
     float *data;
     struct store_slice *slices;
-    TRY(path_join(path, folder, "scaling-checkpoint.h5"));
+    int pid = parallel_max_int(parallel, parallel->rank == 0 ? (int)getpid() : 0); /* others may measure here too */
+    snprintf(path, sizeof path, "%.4000s/scaling-%d.h5", folder, pid);
     TRY(mem_alloc(&data, count, sizeof *data, "a checkpoint"));
     TRY(mem_alloc(&names, (size_t)n, sizeof *names, "names of arrays"));
     TRY(mem_alloc(&slices, (size_t)n, sizeof *slices, "slices of arrays"));
