@@ -16,9 +16,10 @@
 /* What every function that can fail returns. The values are the program's exit statuses. */
 enum iddpm_status {
     IDDPM_OK = 0,
-    IDDPM_FAILED = 1,  /* something went wrong while working: I/O, memory, damaged data */
-    IDDPM_USAGE = 2,   /* wrong use or configuration: the user must change something */
-    IDDPM_STOPPED = 75 /* stopped on a signal with everything saved; the same command continues */
+    IDDPM_FAILED = 1, /* something went wrong while working: I/O, memory, damaged data */
+    IDDPM_USAGE = 2,  /* wrong use or configuration: the user must change something */
+    IDDPM_STOPPED =
+        75 /* stopped on a signal, or before a time limit, with everything saved; the same command continues */
 };
 
 /* Sets the calling thread's error text (printf style) and returns `status`. The text is one sentence or two: what is

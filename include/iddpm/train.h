@@ -58,15 +58,17 @@ enum job_state { JOB_UNKNOWN, JOB_RUNNING, JOB_ENDED };
 struct train_job {
     const char *id, *cluster, *task; /* "" for none; `task`: of a job array */
     int64_t restarts;
+    double end; /* when it ends, by clock_seconds; 0: not known */
     /* What a job of this cluster does; JOB_ENDED also when it waits to be started again. NULL: it cannot be asked. */
     enum job_state (*state)(const char *id);
 };
 
 /* Collective. Trains the run of config->run.dir from its newest valid checkpoint, from train.resume_checkpoint, or from
  * the start, until total_steps. config->run.dir is made when missing; a run in it whose configuration differs in more
- * than intervals, total_steps and store is refused. Returns IDDPM_STOPPED after a signal, with a checkpoint written.
- * A run has one owner at a time (RUN/owner): IDDPM_USAGE when that is another job that lives, IDDPM_FAILED, with
- * nothing more written, when another one has taken the run over. `job` may be NULL. */
+ * than intervals, total_steps and store is refused. Returns IDDPM_STOPPED, with a checkpoint written, after a signal,
+ * or when the job ends before another step and a checkpoint would be done. A run has one owner at a time (RUN/owner):
+ * IDDPM_USAGE when that is another job that lives, IDDPM_FAILED, with nothing more written, when another one has taken
+ * the run over. `job` may be NULL. */
 enum iddpm_status train_run(const struct parallel *parallel, struct config *config, const struct train_job *job);
 
 /* IDDPM_USAGE when run.dir holds a run (*exists) whose configuration, resolved as this one must be (train_resolve),

@@ -30,7 +30,22 @@ static enum iddpm_status share_config(const struct cli *cli, struct config **out
     return parallel_agree(&cli->parallel, status);
 }
 
-static enum iddpm_status train(const struct cli *cli, struct config *config)
+/* Seconds from now to the end of the job, 0 when not known; asked of Slurm by rank 0 alone. */
+static enum iddpm_status find_time_left(const struct cli *cli, const char *limit, double *left)
+{
+    *left = 0;
+    if (!limit) {
+        if (*cli->slurm.id && cli->parallel.rank == 0) *left = slurm_time_left(cli->slurm.id);
+        return IDDPM_OK;
+    }
+    if (slurm_duration(limit, left) && *left > 0) return IDDPM_OK;
+    return iddpm_error(IDDPM_USAGE,
+                       "train: --time-limit: found '%.80s'; allowed are minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM and "
+                       "D-HH:MM:SS",
+                       limit);
+}
+
+static enum iddpm_status train(const struct cli *cli, struct config *config, double end)
 {
     char task[256] = "";
     if (*cli->slurm.task) snprintf(task, sizeof task, "%.100s_%.100s", cli->slurm.array, cli->slurm.task);
@@ -38,6 +53,7 @@ static enum iddpm_status train(const struct cli *cli, struct config *config)
                                   .cluster = cli->slurm.cluster,
                                   .task = task,
                                   .restarts = cli->slurm.restarts,
+                                  .end = end,
                                   .state = slurm_job_state};
     stop_install();
     return train_run(&cli->parallel, config, &job);
@@ -45,25 +61,30 @@ static enum iddpm_status train(const struct cli *cli, struct config *config)
 
 enum iddpm_status cmd_train(struct cli *cli)
 {
+    const char *limit = NULL;
+    const struct option options[] = {
+        {"time-limit", "TIME",
+         "of this command, as Slurm writes it: minutes, MM:SS, HH:MM:SS, D-HH:MM:SS; without "
+         "it squeue is asked, in a job of Slurm",
+         .text = &limit}};
     const struct usage usage = {
         "CONFIG|RUN [key=value ...]",
         "Trains the model of a configuration, or continues the run in a folder: the newest valid checkpoint, on any "
         "allowed number of ranks. SIGUSR1, SIGTERM or SIGINT end it with a checkpoint and exit status 75; the same "
-        "command then continues. A run has one writer at a time: a second job is refused and told which one has it; "
-        "what a "
-        "job left behind that ended, or was restarted elsewhere, is taken over.\n\nThe keys, their defaults and "
-        "meanings: `iddpm help config`.",
-        1,
-        INT_MAX,
-        0,
-        NULL};
+        "command then continues. So it ends too when the time left would not do for another step and a checkpoint. A "
+        "run has one writer at a time: a second job is refused and told which one has it; what a job left behind that "
+        "ended, or was restarted elsewhere, is taken over.\n\nThe keys, their defaults and meanings: `iddpm help "
+        "config`.",
+        1, INT_MAX, OPTIONS(options)};
     bool done;
     struct config *config = NULL;
+    double began = clock_seconds(), left;
     TRY(options_parse(cli, &usage, &done));
     if (done) return IDDPM_OK;
+    TRY(find_time_left(cli, limit, &left));
     enum iddpm_status status = share_config(cli, &config);
     if (status == IDDPM_OK) status = cli_start(cli, config);
-    if (status == IDDPM_OK) status = train(cli, config);
+    if (status == IDDPM_OK) status = train(cli, config, left > 0 ? began + left : 0);
     config_destroy(config);
     return status;
 }

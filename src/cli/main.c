@@ -32,7 +32,8 @@ void cli_print_commands(FILE *stream)
     fprintf(stream, "\niddpm COMMAND --help says more, iddpm help config lists the keys of a configuration, iddpm "
                     "--version what this\nprogram stands on. IDDPM_ISA=portable|avx2|avx512 chooses an instruction "
                     "set, OMP_NUM_THREADS the threads of a rank.\nExit status: 0 done; 1 failed; 2 wrong use or "
-                    "configuration; 75 stopped on a signal with everything saved.\n");
+                    "configuration; 75 stopped on a signal, or before a time limit, with "
+                    "everything saved.\n");
 }
 
 static const struct command *find(const char *name)

@@ -5,18 +5,20 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ANSWER_SECONDS 20 /* squeue waits long for a controller that does not answer */
+/* squeue waits long for a controller that does not answer. No constant for the tests' sake. */
+static double answer_seconds = 20;
 
 extern char **environ;
 
 /* Up to the end of the stream; false when that does not come in time. */
 static bool read_answer(int fd, char *out, size_t size)
 {
-    double until = clock_seconds() + ANSWER_SECONDS;
+    double until = clock_seconds() + answer_seconds;
     size_t length = 0;
     out[0] = 0;
     for (double left; (left = until - clock_seconds()) > 0;) {
@@ -67,4 +69,49 @@ enum job_state slurm_job_state(const char *id)
     for (size_t i = 0; i < sizeof running / sizeof *running; i++)
         if (strncmp(answer, running[i], strlen(running[i])) == 0) return JOB_RUNNING;
     return JOB_ENDED;
+}
+
+/* ---- time limits ------------------------------------------------------------------------------------------------- */
+
+/* Digits, and no more of them than a sensible duration has; moves *text behind them. */
+static bool read_number(const char **text, double *out)
+{
+    size_t n = strspn(*text, "0123456789");
+    if (n == 0 || n > 9) return false;
+    *out = atof(*text); /* ends at ":" and "-" as well */
+    *text += n;
+    return true;
+}
+
+bool slurm_duration(const char *text, double *seconds)
+{
+    double days = 0, part[3];
+    int n = 0;
+    if (!read_number(&text, &part[n++])) return false;
+    bool with_days = *text == '-';
+    if (with_days) {
+        days = part[0];
+        n = 0;
+        text++;
+        if (!read_number(&text, &part[n++])) return false;
+    }
+    while (*text == ':' && n < 3) {
+        text++;
+        if (!read_number(&text, &part[n++])) return false;
+    }
+    /* the first is hours behind days or before two others, else minutes */
+    double unit = with_days || n == 3 ? 3600 : 60;
+    *seconds = days * 86400;
+    for (int i = 0; i < n; i++, unit /= 60) *seconds += part[i] * unit;
+    return !*text;
+}
+
+double slurm_time_left(const char *id)
+{
+    char answer[1024];
+    int status;
+    double seconds;
+    if (!ask(id, "%L", answer, sizeof answer, &status) || !WIFEXITED(status) || WEXITSTATUS(status) != 0) return 0;
+    answer[strcspn(answer, " \n")] = 0;
+    return slurm_duration(answer, &seconds) ? seconds : 0; /* UNLIMITED, NOT_SET */
 }

@@ -6,6 +6,10 @@
 
 #include "iddpm/train.h"
 
+/* A duration as Slurm writes it: minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS. False for anything else. */
+bool slurm_duration(const char *text, double *seconds);
+/* Seconds to the time limit of a job; 0 when Slurm does not say, or there is none. */
+double slurm_time_left(const char *id);
 /* What a job is doing; JOB_UNKNOWN when Slurm does not answer within some seconds. */
 enum job_state slurm_job_state(const char *id);
 

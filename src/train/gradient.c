@@ -68,17 +68,21 @@ static enum iddpm_status check_labels(const struct trainer *t, int count)
     return IDDPM_OK;
 }
 
-/* Collective: the worst that any rank has met, or that someone was asked to stop. */
+/* Collective: the worst that any rank has met, or that someone was asked to stop, or that the job ends. */
 static enum iddpm_status agree_to_go_on(struct trainer *t, enum iddpm_status status)
 {
-    enum { GO_ON, STOP, FAIL };
-    int mine = status != IDDPM_OK ? FAIL : stop_signal() ? STOP : GO_ON, worst = parallel_max_int(t->parallel, mine);
+    enum { GO_ON, END, STOP, FAIL };
+    bool ends = t->parallel->rank == 0 && ending_is_near(&t->ending, clock_seconds());
+    int mine = status != IDDPM_OK ? FAIL : stop_signal() ? STOP : ends ? END : GO_ON;
+    int worst = parallel_max_int(t->parallel, mine);
+    t->ending.near = worst == END;
     stopwatch_mark(&t->watch, TIME_COMMUNICATION);
     switch (worst) {
     case GO_ON:
         return IDDPM_OK;
+    case END:
     case STOP:
-        return iddpm_error(IDDPM_STOPPED, "stopped by a signal");
+        return iddpm_error(IDDPM_STOPPED, "stopped");
     default:
         return parallel_agree(t->parallel, status);
     }

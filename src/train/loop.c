@@ -57,6 +57,24 @@ static enum iddpm_status write_metrics(struct loop *loop)
     return IDDPM_OK;
 }
 
+/* With everything saved. */
+static enum iddpm_status stopped(const struct loop *loop)
+{
+    const struct trainer *t = &loop->trainer;
+    long long step = t->state->step, total = t->plan.total_steps;
+    char why[64];
+    ending_text(&t->ending, why, sizeof why);
+    if (t->ending.near)
+        return iddpm_error(IDDPM_STOPPED,
+                           "stopped at step %lld of %lld with everything saved: %s; run the same command "
+                           "again to continue",
+                           step, total, why);
+    return iddpm_error(IDDPM_STOPPED,
+                       "stopped by a signal at step %lld of %lld with everything saved; run the same "
+                       "command again to continue",
+                       step, total);
+}
+
 static enum iddpm_status steps(struct loop *loop)
 {
     struct trainer *t = &loop->trainer;
@@ -66,11 +84,7 @@ static enum iddpm_status steps(struct loop *loop)
         enum iddpm_status status = train_step(t);
         if (status == IDDPM_STOPPED) {
             TRY(save_last(&loop->saver));
-            return iddpm_error(
-                IDDPM_STOPPED,
-                "stopped by a signal at step %lld of %lld with everything saved; run the same command again "
-                "to continue",
-                (long long)t->state->step, (long long)total);
+            return stopped(loop);
         }
         TRY(status);
         TRY(check_skipped(loop));
@@ -133,6 +147,7 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     watchdog_at("looking for the newest checkpoint", -1);
     TRY(run_find_start(t->parallel, config, &from));
     if (from.path[0]) TRY(state_read(t->state, t->parallel, from.path));
+    t->ending.guessed_save = ending_guess((double)t->state->flat * sizeof(float) * (3 + t->state->n_ema));
     loop->saver.step = from.own ? t->state->step : -1;
     net_set_params(t->net, t->state->params);
     watchdog_at("opening the files of the run", t->state->step);
@@ -149,7 +164,7 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
 
 enum iddpm_status train_run(const struct parallel *parallel, struct config *config, const struct train_job *job)
 {
-    struct loop loop = {.trainer = {.parallel = parallel, .config = config}};
+    struct loop loop = {.trainer = {.parallel = parallel, .config = config, .ending = {.end = job ? job->end : 0}}};
     loop.saver = (struct saver){.trainer = &loop.trainer, .metrics = &loop.metrics, .owner = &loop.owner, .step = -1};
     enum iddpm_status status = claim(&loop, job);
     if (status == IDDPM_OK) status = start(&loop, config);

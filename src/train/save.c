@@ -10,6 +10,7 @@ static void report(struct saver *saver, const char *path, double start)
     struct stat file = {0};
     double now = clock_seconds();
     saver->seconds = now - start;
+    ending_saved(&saver->trainer->ending, saver->seconds);
     if (saver->trainer->parallel->rank == 0) stat(path, &file); /* of no use but for this line */
     double bytes = (double)file.st_size;
     log_info("saved %s: %.1f MB in %.2f s, %.2f GB/s, %.1f %% of the time since the last one", path, 1e-6 * bytes,

@@ -130,5 +130,6 @@ enum iddpm_status train_step(struct trainer *t)
         state->skipped++;
     state->skipped_in_row = finite ? 0 : state->skipped_in_row + 1;
     state->step++;
+    ending_step_done(&t->ending, clock_seconds());
     return IDDPM_OK;
 }

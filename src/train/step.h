@@ -2,6 +2,7 @@
 #ifndef IDDPM_TRAIN_STEP_H
 #define IDDPM_TRAIN_STEP_H
 
+#include "ending.h"
 #include "state.h"
 
 enum { TREE_MAX = 32 };
@@ -43,6 +44,7 @@ struct trainer {
     double *all_losses;
     double grad_norm; /* of the last step */
     struct stopwatch watch;
+    struct ending ending;
 };
 
 /* Everything of the trainer but `parallel` and `config`. Collective in opening the data set, so that an error of it is
@@ -52,11 +54,12 @@ void trainer_destroy(struct trainer *trainer);
 
 /* Collective (a signal is agreed on before each microbatch). Sums the gradient of mean(loss weight) over this rank's
  * leaves into grads[0] and fills `terms`; gradient.c. In the tree its reduction over ranks has begun, as far as
- * gradients were ready while others were computed. IDDPM_STOPPED when some rank was signalled. */
+ * gradients were ready while others were computed. IDDPM_STOPPED when some rank was
+ * signalled, or, with ending.near set, when the job ends soon. */
 enum iddpm_status compute_gradient(struct trainer *trainer);
 
 /* Collective. Computes the mean gradient of the step's batch and updates parameters, moments and EMAs, or, when loss or
- * gradient are not finite, only counts that. IDDPM_STOPPED when some rank was signalled: nothing has changed then. */
+ * gradient are not finite, only counts that. IDDPM_STOPPED as compute_gradient: nothing has changed then. */
 enum iddpm_status train_step(struct trainer *trainer);
 
 #endif

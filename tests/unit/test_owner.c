@@ -20,7 +20,7 @@ static enum job_state ask(const char *id)
 }
 
 static const struct parallel alone = {MPI_COMM_NULL, 0, 1};
-static const struct train_job no_job = {"", "", "", 0, ask};
+static const struct train_job no_job = {"", "", "", 0, 0, ask};
 
 static enum iddpm_status claim_as(struct owner *owner, const struct train_job *job)
 {
@@ -137,7 +137,7 @@ static void dead_process(void **state)
 static void restarted_job(void **state)
 {
     (void)state;
-    const struct train_job before = {"12", "c", "", 0, ask}, after = {"12", "c", "", 1, ask};
+    const struct train_job before = {"12", "c", "", 0, 0, ask}, after = {"12", "c", "", 1, 0, ask};
     must(claim_as(&first, &before));
     taken_over(&after);
     assert_int_equal(claim_as(&first, &before), IDDPM_FAILED);
@@ -150,7 +150,7 @@ static void restarted_job(void **state)
 static void other_cluster(void **state)
 {
     (void)state;
-    const struct train_job before = {"12", "c", "", 0, ask}, after = {"12", "d", "", 1, ask};
+    const struct train_job before = {"12", "c", "", 0, 0, ask}, after = {"12", "d", "", 1, 0, ask};
     must(claim_as(&first, &before));
     refused(&after, "job 12 (restart 0)");
     move_to("elsewhere");
@@ -162,7 +162,7 @@ static void other_cluster(void **state)
 static void other_job_elsewhere(void **state)
 {
     (void)state;
-    const struct train_job before = {"12", "c", "11_3", 2, ask}, after = {"13", "c", "", 0, ask};
+    const struct train_job before = {"12", "c", "11_3", 2, 0, ask}, after = {"13", "c", "", 0, 0, ask};
     must(claim_as(&first, &before));
     move_to("elsewhere");
     answer = JOB_RUNNING;

@@ -1,0 +1,36 @@
+# A job sees its end coming, told by --time-limit or by Slurm, and stops before it with everything saved.
+. "$(dirname "$0")/../support/shell.sh"
+. "$(dirname "$0")/../support/tiny_run.sh"
+
+# On two ranks; 10 s of the limit are held in reserve.
+expect 75 ranks 2 train tiny.yaml run.dir=limited total_steps=1000000 save_interval=500000 --time-limit 0:16
+counts 1 "with everything saved: the job ends at"
+says "stopped at step "
+says "run the same command again"
+step=$(sed -n 's/.*stopped at step \([0-9]*\) of.*/\1/p' "$work/err")
+[ -e "$(printf 'limited/checkpoints/step-%08d.h5' "$step")" ] || complain "no checkpoint of step $step: $(ls limited/checkpoints)"
+[ "$step" -gt 0 ] || complain "no step was done"
+expect 0 "$iddpm" verify limited
+expect 0 "$iddpm" train limited total_steps=$((step + 2)) --time-limit=1-0
+prints "continuing from limited/checkpoints/"
+
+# Slurm is asked, once, when the option does not say it; it may not answer.
+mkdir bin
+slurm() { # COMMAND ...: in a job of Slurm whose squeue is bin/squeue
+    PATH=$work/bin:$PATH SLURM_JOB_ID=12 SLURM_CLUSTER_NAME=c "$@"
+}
+printf '#!/bin/sh\necho "$@" >>%s/questions\necho 0:16\n' "$work" >bin/squeue
+chmod +x bin/squeue
+expect 75 slurm ranks 2 train tiny.yaml run.dir=asked total_steps=1000000 save_interval=500000
+says "the job ends at"
+[ "$(cat questions)" = "-h -j 12 -o %L" ] || complain "squeue was asked: $(cat questions)"
+expect 0 slurm "$iddpm" train tiny.yaml run.dir=longer --time-limit 60
+[ "$(wc -l <questions)" = 1 ] || complain "squeue was asked though --time-limit was given"
+printf '#!/bin/sh\nexit 1\n' >bin/squeue
+expect 0 slurm "$iddpm" train tiny.yaml run.dir=failing
+
+expect 2 ranks 2 train tiny.yaml run.dir=wrong --time-limit 1:2:3:4
+counts 1 "--time-limit: found '1:2:3:4'"
+expect 2 "$iddpm" train tiny.yaml run.dir=wrong --time-limit 0
+[ ! -e wrong ] || complain "a refused run left a folder"
+finish

@@ -1,0 +1,81 @@
+/* When a job ends before its time limit does it: by its own steps and checkpoints. */
+#include "../../src/train/ending.h"
+
+#include "check.h"
+
+#include <string.h>
+
+static void not_known(void **state)
+{
+    (void)state;
+    struct ending ending = {.guessed_save = 1e9};
+    assert_false(ending_is_near(&ending, 1));
+    assert_false(ending_is_near(&ending, 1e12));
+    assert_true(ending.step_began == 0); /* nothing is measured for nobody */
+}
+
+/* Before anything was measured only the guess and the reserve count. */
+static void at_the_start(void **state)
+{
+    (void)state;
+    struct ending ending = {.end = 1000, .guessed_save = ending_guess(4e9)}; /* 40 s at 100 MB/s */
+    assert_false(ending_is_near(&ending, 1000 - 91));
+    ending = (struct ending){.end = 1000, .guessed_save = ending_guess(4e9)};
+    assert_true(ending_is_near(&ending, 1000 - 89));
+}
+
+/* 1.5 times the longest step, twice the longest checkpoint, 10 s. */
+static void by_what_was_seen(void **state)
+{
+    (void)state;
+    struct ending ending = {.end = 1000, .guessed_save = 300};
+    const double steps[] = {10, 20, 14};
+    double now = 100;
+    for (int i = 0; i < 3; i++) {
+        assert_false(ending_is_near(&ending, now));
+        now += steps[i];
+        ending_step_done(&ending, now);
+        ending_saved(&ending, i == 1 ? 7 : 5); /* the guess does not count any more */
+        now += 50;                             /* of other things */
+    }
+    const double needed = 1.5 * 20 + 2 * 7 + 10;
+    assert_false(ending_is_near(&ending, 1000 - needed - 0.1));
+    ending_step_done(&ending, 1000 - needed);
+    assert_true(ending_is_near(&ending, 1000 - needed + 0.1));
+}
+
+/* A step may be longer than any before: it is then given up between microbatches, which are measured by themselves. */
+static void inside_a_step(void **state)
+{
+    (void)state;
+    struct ending ending = {.end = 1000, .guessed_save = 5};
+    double now = 500;
+    for (int i = 0; i < 8; i++, now += i == 4 ? 40 : 20) assert_false(ending_is_near(&ending, now));
+    ending_step_done(&ending, now);
+    assert_true(ending.longest_piece == 40 && ending.longest_step == 180);
+    assert_false(ending_is_near(&ending, 700)); /* the whole step would do */
+    for (now = 740; now <= 900; now += 40) assert_false(ending_is_near(&ending, now));
+    assert_true(ending_is_near(&ending, 940)); /* 60 s are left, 1.5 x 40 + 2 x 5 + 10 needed */
+}
+
+static void says_when(void **state)
+{
+    (void)state;
+    char text[64];
+    struct ending ending = {.end = clock_seconds() + 78.4};
+    ending_text(&ending, text, sizeof text);
+    int hours, minutes, seconds, end = 0;
+    assert_int_equal(sscanf(text, "the job ends at %2d:%2d:%2d (in 78 s)%n", &hours, &minutes, &seconds, &end), 3);
+    assert_int_equal(end, strlen(text));
+    ending.end = clock_seconds() - 5;
+    ending_text(&ending, text, sizeof text);
+    assert_non_null(strstr(text, "(in 0 s)"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(not_known), cmocka_unit_test(at_the_start),
+                                       cmocka_unit_test(by_what_was_seen), cmocka_unit_test(inside_a_step),
+                                       cmocka_unit_test(says_when)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
