@@ -16,10 +16,9 @@
 /* What every function that can fail returns. The values are the program's exit statuses. */
 enum iddpm_status {
     IDDPM_OK = 0,
-    IDDPM_FAILED = 1, /* something went wrong while working: I/O, memory, damaged data */
-    IDDPM_USAGE = 2,  /* wrong use or configuration: the user must change something */
-    IDDPM_STOPPED =
-        75 /* stopped on a signal, or before a time limit, with everything saved; the same command continues */
+    IDDPM_FAILED = 1,  /* something went wrong while working: I/O, memory, damaged data */
+    IDDPM_USAGE = 2,   /* wrong use or configuration: the user must change something */
+    IDDPM_STOPPED = 75 /* stopped on a signal or before a time limit, all saved; the same command continues */
 };
 
 /* Sets the calling thread's error text (printf style) and returns `status`. The text is one sentence or two: what is
@@ -84,6 +83,7 @@ uint64_t rng_permute(const struct rng *rng, uint64_t n, uint64_t i);
 /* ---- clock and log (clock.c, log.c) ------------------------------------------------------------------------------ */
 
 double clock_seconds(void); /* monotonic */
+void clock_sleep(double seconds);
 
 /* Lines for people go to standard output, warnings and errors to standard error; both also to the log file when one is
  * open. Ranks other than 0 are quiet (log_set_quiet) except for log_error. */

@@ -80,11 +80,6 @@ static double patience(void)
     return tenth < 3 ? 3 : tenth > 60 ? 60 : tenth;
 }
 
-static void sleep_for(double seconds)
-{
-    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
-}
-
 static void rank_path(int rank, char out[PATH_SIZE + NAME_SIZE])
 {
     snprintf(out, PATH_SIZE + NAME_SIZE, "%s/rank-%d", dog.folder, rank);
@@ -156,11 +151,11 @@ static void meet(const char *place)
 {
     char path[PATH_SIZE + NAME_SIZE];
     leave_word(place);
-    sleep_for(patience());
+    clock_sleep(patience());
     snprintf(path, sizeof path, "%s/told", dog.folder);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0) { /* another rank tells, or nobody can; the first end of a rank brings the launcher's end of all */
-        sleep_for(3);
+        clock_sleep(3);
         return;
     }
     close(fd);
@@ -178,8 +173,8 @@ _Noreturn static void end_process(void)
              dog.seconds, place);
     say(line);
     if (dog.size > 1 && *dog.folder) meet(place);
-    if (dog.size > 1 && !*dog.folder) sleep_for(patience()); /* for the lines of the others */
-    _exit(IDDPM_FAILED);                                     /* exit would wait for MPI */
+    if (dog.size > 1 && !*dog.folder) clock_sleep(patience()); /* for the lines of the others */
+    _exit(IDDPM_FAILED);                                       /* exit would wait for MPI */
 }
 
 /* ---- the thread -------------------------------------------------------------------------------------------------- */

@@ -46,9 +46,11 @@ static enum iddpm_status write_metrics(struct loop *loop)
     struct metrics_usage usage = {.peak_bytes = parallel_max(t->parallel, (double)mem_peak_bytes())};
     for (int i = 0; i < TIME_PARTS; i++) usage.seconds[i] = t->watch.seconds[i] / t->parallel->size;
     parallel_sum_double(t->parallel, usage.seconds, TIME_PARTS);
-    TRY(parallel_agree(t->parallel, owner_check(&loop->owner)));
-    enum iddpm_status status = metrics_write(&loop->metrics, t->state, t->config->train.batch_size, &usage);
-    if (parallel_agree(t->parallel, status) == IDDPM_OK) {
+    enum iddpm_status status = owner_check(&loop->owner);
+    if (status == IDDPM_OK) status = metrics_write(&loop->metrics, t->state, t->config->train.batch_size, &usage);
+    status = parallel_agree(t->parallel, status);
+    if (status != IDDPM_OK && owner_is_lost(&loop->owner)) return status;
+    if (status == IDDPM_OK) {
         memset(t->watch.seconds, 0, sizeof t->watch.seconds);
         metrics_begin(&loop->metrics, t->state);
     } else

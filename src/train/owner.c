@@ -22,11 +22,6 @@ static double heartbeat_patience = 25; /* the sign of life comes every 10 s */
 static const char *const field_names[OWNER_FIELDS] = {"job",     "cluster", "array_task", "restarts", "host",
                                                       "machine", "pid",     "started",    "token",    "since"};
 
-static void pause_for(double seconds)
-{
-    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
-}
-
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
 /* *there false: no such file. What cannot be understood is left empty. */
@@ -135,7 +130,7 @@ static bool process_ends(const struct owner_record *there)
     double until = clock_seconds() + process_patience;
     while (process_start(number(there, OWNER_PID)) == number(there, OWNER_STARTED)) {
         if (clock_seconds() > until) return false;
-        pause_for(0.1);
+        clock_sleep(0.1);
     }
     return true;
 }
@@ -157,7 +152,7 @@ static bool shows_life(const struct owner *owner)
     double until = clock_seconds() + heartbeat_patience;
     if (!last_touched(owner->path, &first)) return false;
     while (clock_seconds() < until) {
-        pause_for(heartbeat_patience < 1 ? heartbeat_patience / 4 : 1);
+        clock_sleep(heartbeat_patience < 1 ? heartbeat_patience / 4 : 1);
         if (!last_touched(owner->path, &now)) return false; /* it has ended */
         if (now.tv_sec != first.tv_sec || now.tv_nsec != first.tv_nsec) return true;
     }
@@ -220,7 +215,7 @@ static enum iddpm_status lock(const struct owner *owner, char path[PATH_SIZE])
     int fd;
     while ((fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) < 0) {
         if (errno != EEXIST) return iddpm_error(IDDPM_FAILED, "%s: cannot make: %s", path, strerror(errno));
-        pause_for(0.05);
+        clock_sleep(0.05);
         if (clock_seconds() < until) continue;
         log_warn("%s: removed; a job that ended had left it", path);
         unlink(path);

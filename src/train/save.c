@@ -1,7 +1,6 @@
 #include "save.h"
 
 #include <sys/stat.h>
-#include <time.h>
 
 enum { PAUSE_MAX = 8 }; /* seconds */
 
@@ -85,7 +84,7 @@ enum iddpm_status save_last(struct saver *saver)
         log_warn("no checkpoint at step %lld (try %d of %d, store.max_failures), next try in %d s: %s",
                  (long long)t->state->step, tried, tries, pause, iddpm_error_text());
         watchdog_at("waiting to write the last checkpoint again", t->state->step);
-        nanosleep(&(struct timespec){.tv_sec = pause}, NULL);
+        clock_sleep(pause);
         pause = 2 * pause < PAUSE_MAX ? 2 * pause : PAUSE_MAX;
         status = save_now(saver);
     }

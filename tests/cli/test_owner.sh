@@ -3,13 +3,6 @@
 . "$(dirname "$0")/../support/shell.sh"
 . "$(dirname "$0")/../support/tiny_run.sh"
 
-wait_for() { # COMMAND ...: up to 60 s
-    for _ in $(seq 600); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    complain "waited in vain for: $*; $(cat ./*.out ./*.err)"
-}
 # begin NAME DIR COMMAND ...: an endless run in DIR by COMMAND in the background, with output in NAME.out and NAME.err;
 # sets pid and returns once it trains
 begin() {

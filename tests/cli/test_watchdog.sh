@@ -4,13 +4,6 @@
 . "$(dirname "$0")/../support/tiny_run.sh"
 export OMPI_MCA_mpi_yield_when_idle=1
 
-wait_for() { # COMMAND ...: up to 60 s
-    for _ in $(seq 600); do
-        "$@" >/dev/null 2>&1 && return
-        sleep 0.1
-    done
-    complain "waited in vain for: $*; $(cat out err)"
-}
 ranks_of() { pgrep -P "$pid" iddpm; }
 ends_badly() { # SECONDS: the run in the background
     local status

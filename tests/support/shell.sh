@@ -39,6 +39,15 @@ counts() {
 # metrics RUN: its metrics.jsonl without what depends on time
 metrics() { sed -E 's/"(seconds[a-z_]*|images_per_s|peak_bytes)": [^,}]*[,}]//g' "$1/metrics.jsonl"; }
 
+# wait_for COMMAND ...: until it succeeds; up to 60 s
+wait_for() {
+    for _ in $(seq 600); do
+        "$@" >/dev/null 2>&1 && return
+        sleep 0.1
+    done
+    complain "waited in vain for: $*; output so far: $(tail -n 20 "$work"/out "$work"/err "$work"/*.out "$work"/*.err 2>/dev/null)"
+}
+
 finish() {
     [ "$failures" = 0 ] && exit 0
     echo "$failures failed"

@@ -179,7 +179,7 @@ static void *beat(void *owner)
 {
     while (beating) {
         owner_beat(owner);
-        pause_for(0.02);
+        clock_sleep(0.02);
     }
     return NULL;
 }
@@ -249,7 +249,7 @@ static void at_once(void **state)
             close(go[1]);
             ssize_t n = read(go[0], &byte, 1); /* the end, for all together */
             enum iddpm_status status = n == 0 ? claim_as(&second, &no_job) : IDDPM_FAILED;
-            pause_for(status == IDDPM_OK ? 2 : 0); /* lives until all have seen it */
+            clock_sleep(status == IDDPM_OK ? 2 : 0); /* lives until all have seen it */
             _exit(status == IDDPM_OK ? owner_check(&second) : status);
         }
     close(go[0]);

@@ -106,10 +106,10 @@ static void silence_ends(void **state)
         if (create_thread() != 0) _exit(77);
         for (int i = 0; i < 40; i++) {
             watchdog_at("forward pass", 7);
-            sleep_for(0.1);
+            clock_sleep(0.1);
         }
         watchdog_at("backward pass", -1);
-        sleep_for(60);
+        clock_sleep(60);
         _exit(77);
     }
     assert_int_equal(status_of(child), IDDPM_FAILED);
@@ -138,8 +138,8 @@ static void never(void **state)
         if (create_thread() != 0) _exit(77);
         dog.started = true;
         double until = clock_seconds() + 20;
-        while (!beats && clock_seconds() < until) sleep_for(0.01);
-        sleep_for(0.5);
+        while (!beats && clock_seconds() < until) clock_sleep(0.01);
+        clock_sleep(0.5);
         watchdog_stop();
         int then = beats;
         watchdog_at("nobody listens", 1);
