@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -196,6 +197,8 @@ enum iddpm_status shard_finish(struct shard_writer *shard, uint32_t *crc)
 struct shard {
     char *path;
     hid_t file, images, labels; /* invalid while it rests */
+    int fd;                     /* HDF5's own of the file */
+    off_t bytes;                /* of the file */
     hsize_t dims[4];
     uint32_t crc;
     unsigned turn; /* its number among the shards opened so far */
@@ -239,6 +242,26 @@ static bool parts_fit(const struct store_array *images, const struct store_array
            images->dims[0] == labels->dims[0];
 }
 
+static enum iddpm_status note_file(struct shard *shard)
+{
+    struct stat info;
+    int *fd;
+    if (H5Fget_vfd_handle(shard->file, H5P_DEFAULT, (void **)&fd) < 0) return hdf5_error(shard->path, "look at");
+    if (fstat(*fd, &info) != 0)
+        return iddpm_error(IDDPM_FAILED, "%s: cannot look at: %s", shard->path, strerror(errno));
+    shard->fd = *fd;
+    shard->bytes = info.st_size;
+    return IDDPM_OK;
+}
+
+/* HDF5 makes zeroes of what is behind the end of a file. It looks at the size only when it opens one. */
+static enum iddpm_status check_size(const struct shard *shard)
+{
+    struct stat info;
+    if (fstat(shard->fd, &info) == 0 && info.st_size >= shard->bytes) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: has become shorter while it was in use", shard->path);
+}
+
 static enum iddpm_status open_parts(struct shard *shard)
 {
     struct store_array images, labels;
@@ -247,6 +270,7 @@ static enum iddpm_status open_parts(struct shard *shard)
     if (*place) rest(*place);
     TRY(hdf5_open(&shard->file, shard->path));
     *place = shard;
+    TRY(note_file(shard));
     shard->images = open_dataset(shard->file, "images");
     shard->labels = open_dataset(shard->file, "labels");
     if (!hdf5_describe(shard->images, &images) || !hdf5_describe(shard->labels, &labels) ||
@@ -321,6 +345,7 @@ enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count
                            (unsigned long long)n, (unsigned long long)count, (unsigned long long)first);
     if (!count) return IDDPM_OK;
     TRY(wake(shard));
+    TRY(check_size(shard));
     if (!read_rows(shard->images, H5T_NATIVE_UINT8, 4, shard->dims, first, count, images) ||
         (labels && !read_rows(shard->labels, H5T_NATIVE_INT64, 1, shard->dims, first, count, labels)))
         return hdf5_error(shard->path, "read");
@@ -338,14 +363,12 @@ void shard_expect(struct shard *shard, uint64_t first)
     hsize_t at[4] = {first}, chunk[4], bytes;
     haddr_t offset = HADDR_UNDEF;
     unsigned filters;
-    int *fd;
     if (first >= shard->dims[0] || wake(shard) != IDDPM_OK) return;
     HID create = H5Dget_create_plist(shard->images);
     if (H5Pget_layout(create) == H5D_CHUNKED && H5Pget_chunk(create, 4, chunk) == 4) {
         at[0] -= first % chunk[0];
-        if (H5Dget_chunk_info_by_coord(shard->images, at, &filters, &offset, &bytes) >= 0 && offset != HADDR_UNDEF &&
-            H5Fget_vfd_handle(shard->file, H5P_DEFAULT, (void **)&fd) >= 0)
-            posix_fadvise(*fd, (off_t)(offset + first % chunk[0] * image_bytes(shard)), (off_t)image_bytes(shard),
+        if (H5Dget_chunk_info_by_coord(shard->images, at, &filters, &offset, &bytes) >= 0 && offset != HADDR_UNDEF)
+            posix_fadvise(shard->fd, (off_t)(offset + first % chunk[0] * image_bytes(shard)), (off_t)image_bytes(shard),
                           POSIX_FADV_WILLNEED);
     }
     H5Eclear2(H5E_DEFAULT);

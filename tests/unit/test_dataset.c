@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { IMAGES = 300, CLASSES = 5, H = 2, W = 3, BYTES = H * W * 3 };
 
@@ -374,6 +375,23 @@ static void damaged_shards_are_noticed(void **state)
     free(bytes);
 }
 
+/* HDF5 would give zeroes. */
+static void a_shard_cut_off_while_it_is_read_is_noticed(void **state)
+{
+    char path[PATH_SIZE], shard[PATH_SIZE];
+    uint8_t pixels[50 * BYTES];
+    (void)state;
+    struct dataset *dataset = make(50, 1, path);
+    struct leaf_reader *reader = reader_of(dataset, 0, 1, 0);
+    assert_int_equal(leaf_reader_get(reader, 0, 50, pixels, NULL), IDDPM_OK);
+    assert_int_equal(path_join(shard, path, "shard-0000.h5"), IDDPM_OK);
+    assert_int_equal(truncate(shard, 4000), 0);
+    assert_int_equal(leaf_reader_get(reader, 50, 50, pixels, NULL), IDDPM_FAILED);
+    assert_non_null(strstr(iddpm_error_text(), "shard-0000.h5: has become shorter"));
+    leaf_reader_destroy(reader);
+    dataset_close(dataset);
+}
+
 static void damaged_indices_are_noticed(void **state)
 {
     static const struct {
@@ -416,11 +434,17 @@ static void damaged_indices_are_noticed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_index_says_what_there_is),        cmocka_unit_test(any_range_of_images_is_read),
-        cmocka_unit_test(leaves_cover_the_data_once_an_epoch), cmocka_unit_test(leaves_read_their_own_shards),
-        cmocka_unit_test(a_place_in_the_stream_is_a_function), cmocka_unit_test(a_leaf_without_images_is_refused),
-        cmocka_unit_test(shards_are_read_from_the_copy),       cmocka_unit_test(what_is_no_copy_is_refused),
-        cmocka_unit_test(there_may_be_more_shards_than_files), cmocka_unit_test(damaged_shards_are_noticed),
+        cmocka_unit_test(the_index_says_what_there_is),
+        cmocka_unit_test(any_range_of_images_is_read),
+        cmocka_unit_test(leaves_cover_the_data_once_an_epoch),
+        cmocka_unit_test(leaves_read_their_own_shards),
+        cmocka_unit_test(a_place_in_the_stream_is_a_function),
+        cmocka_unit_test(a_leaf_without_images_is_refused),
+        cmocka_unit_test(shards_are_read_from_the_copy),
+        cmocka_unit_test(what_is_no_copy_is_refused),
+        cmocka_unit_test(there_may_be_more_shards_than_files),
+        cmocka_unit_test(damaged_shards_are_noticed),
+        cmocka_unit_test(a_shard_cut_off_while_it_is_read_is_noticed),
         cmocka_unit_test(damaged_indices_are_noticed),
     };
     log_set_quiet(true);
