@@ -15,6 +15,9 @@ const char *kernels_isa(void);
 /* OpenMP threads of all kernels from now on; scratch must be sized for as many. At least 1. */
 void kernels_set_threads(int threads);
 int kernels_threads(void);
+/* After kernels_set_threads: has OpenBLAS take the buffers of all threads now, once there is known to be memory for
+ * them. It would take them at its first product, and where there is none try again for ever. */
+enum iddpm_status kernels_reserve(void);
 /* Denormals to zero on the calling thread and on all OpenMP threads. */
 void kernels_flush_denormals(void);
 

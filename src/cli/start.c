@@ -36,5 +36,6 @@ enum iddpm_status cli_start(const struct cli *cli, const struct config *config)
     if (status == IDDPM_OK && ranks) status = agree_isa(&cli->parallel, kernels_isa());
     kernels_set_threads(config && config->parallel.threads > 0 ? (int)config->parallel.threads : cli->threads);
     kernels_flush_denormals();
-    return status;
+    if (status == IDDPM_OK) status = kernels_reserve();
+    return ranks ? parallel_agree(&cli->parallel, status) : status;
 }
