@@ -60,10 +60,14 @@ fault() {
     esac
     check_files "$what"
     cmp -s calm/checkpoints/step-00000001.h5 run/checkpoints/step-00000001.h5 || complain "$what: the old checkpoint changed"
-    if [ "$status" != 0 ]; then run_on_two || complain "$what: does not go on: $(cat out err)"; fi
+    # a sample goes on after some of its faults only: it takes as long again
+    if [ "$status" != 0 ] && { [ "$way" = every ] || [ $((ended % 4)) = 1 ]; }; then
+        run_on_two || complain "$what: does not go on: $(cat out err)"
+        status=0
+        check_files "$what, then without"
+    fi
     "$iddpm" verify run >verified 2>&1 || complain "$what: damaged: $(cat verified)"
-    [ -e run/checkpoints/step-00000003.h5 ] || complain "$what: no last checkpoint"
-    check_files "$what, then without"
+    [ "$status" != 0 ] || [ -e run/checkpoints/step-00000003.h5 ] || complain "$what: no last checkpoint"
 }
 
 export fault_library=$build/tests/libfail_io.so
@@ -97,5 +101,6 @@ every) # of the start and the first of the two checkpoints
     ;;
 esac
 echo "$tried faults: $ended ended the run, the others did not; ranks make ${calls[*]} calls"
-[ "$ended" -gt 0 ] && [ "$ended" -lt "$tried" ] || [ "$3" = once ] || complain "all faults ended alike"
+[ "$ended" -gt 0 ] || complain "no fault ended a run: was there one?"
+[ "$3" = forever ] || [ "$ended" -lt "$tried" ] || complain "no run recovered"
 finish
