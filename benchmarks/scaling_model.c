@@ -154,6 +154,7 @@ static enum iddpm_status best_of_nodes(const struct subject *s)
         best_p = p;
     }
     if (o->json) return IDDPM_OK;
+    if (s->network.threads == 1) printf("threads are taken to lose nothing: measure costs with --threads 2\n");
     if (!best.ranks)
         printf("none of them fits %.0f GB a node\n", o->memory / 1e9);
     else

@@ -10,16 +10,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MEMORY "/dev/shm"
 enum { ROUNDS = 3, COPY_BYTES = 1 << 27, STORE_BYTES = 1 << 28, MANY_ARRAYS = 1000, LINE_LIMIT = 1 << 20 };
 
 /* ---- the machine ------------------------------------------------------------------------------------------------- */
 
-/* Of one thread the processor's time, which other jobs on the machine change less; of several the clock. */
-static double seconds_now(int threads)
+/* Processor's time of the main thread, which other jobs on the machine change less than the clock. Where it waits for
+ * other threads, it counts as long as they keep it spinning (the default; not with OMP_WAIT_POLICY=passive). */
+static double work_seconds(void)
 {
     struct timespec now;
-    if (threads > 1) return clock_seconds();
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
@@ -37,9 +38,9 @@ static enum iddpm_status measure_copy(const struct parallel *parallel, double *b
     for (int round = 0; round < ROUNDS; round++) {
         parallel_barrier(parallel);
         from[round] = 1;
-        double start = seconds_now(1);
+        double start = work_seconds();
         memcpy(to, from, COPY_BYTES);
-        seconds = least(seconds, seconds_now(1) - start);
+        seconds = least(seconds, work_seconds() - start);
     }
     *bytes_per_second = COPY_BYTES / parallel_max(parallel, seconds);
     free(from);
@@ -47,9 +48,10 @@ static enum iddpm_status measure_copy(const struct parallel *parallel, double *b
     return IDDPM_OK;
 }
 
-/* Seconds until a checkpoint of `n` arrays of `count` floats each stands in `folder`, written by all ranks together. */
-static enum iddpm_status time_checkpoint(const struct parallel *parallel, const char *folder, int n, uint64_t count,
-                                         double *out)
+/* Seconds, by a clock, until a checkpoint of `n` arrays of `count` floats each stands in `folder`, written by all ranks
+ * together. */
+static enum iddpm_status time_checkpoint(const struct parallel *parallel, double (*seconds)(void), const char *folder,
+                                         int n, uint64_t count, double *out)
 {
     char path[PATH_SIZE], (*names)[32];
     float *data;
@@ -66,9 +68,9 @@ static enum iddpm_status time_checkpoint(const struct parallel *parallel, const 
         slices[i] = store_equal_slice(&array, parallel->rank, parallel->size);
     }
     parallel_barrier(parallel);
-    double start = clock_seconds();
+    double start = seconds();
     enum iddpm_status status = checkpoint_write(parallel, path, 0, "", n, slices, NULL);
-    *out = clock_seconds() - start;
+    *out = parallel_max(parallel, seconds() - start);
     if (parallel->rank == 0) unlink(path);
     free(data);
     free(names);
@@ -83,9 +85,9 @@ enum iddpm_status costs_measure_machine(const struct parallel *parallel, const c
     *out = (struct machine_costs){.processes = parallel->size};
     snprintf(out->isa, sizeof out->isa, "%s", kernels_isa());
     TRY(measure_copy(parallel, &out->copy));
-    TRY(time_checkpoint(parallel, "/dev/shm", 1, large, &memory));
-    TRY(time_checkpoint(parallel, "/dev/shm", MANY_ARRAYS, (uint64_t)parallel->size, &many));
-    TRY(time_checkpoint(parallel, folder, 1, large, &disk));
+    TRY(time_checkpoint(parallel, work_seconds, MEMORY, 1, large, &memory));
+    TRY(time_checkpoint(parallel, work_seconds, MEMORY, MANY_ARRAYS, (uint64_t)parallel->size, &many));
+    TRY(time_checkpoint(parallel, clock_seconds, folder, 1, large, &disk));
     out->store = memory * parallel->size / STORE_BYTES;
     out->array = many / MANY_ARRAYS;
     out->disk = 2.0 * STORE_BYTES / (disk > memory ? disk - memory : disk);
@@ -121,20 +123,20 @@ static void update_once(struct trainer *t)
               state->ema_rates, state->emas);
 }
 
-static enum iddpm_status time_rounds(const struct parallel *all, struct trainer *t, int threads, struct times *out)
+static enum iddpm_status time_rounds(const struct parallel *all, struct trainer *t, struct times *out)
 {
     for (int round = 0; round < ROUNDS; round++) {
         parallel_barrier(all);
-        double start = seconds_now(threads);
+        double start = work_seconds();
         TRY(compute_gradient(t));
-        out->gradient = least(out->gradient, seconds_now(threads) - start);
+        out->gradient = least(out->gradient, work_seconds() - start);
         parallel_barrier(all);
-        start = seconds_now(threads);
+        start = work_seconds();
         update_once(t);
-        out->update = least(out->update, seconds_now(threads) - start);
-        start = seconds_now(threads);
+        out->update = least(out->update, work_seconds() - start);
+        start = work_seconds();
         net_set_params(t->net, t->state->params);
-        out->packing = least(out->packing, seconds_now(threads) - start);
+        out->packing = least(out->packing, work_seconds() - start);
     }
     return IDDPM_OK;
 }
@@ -152,7 +154,7 @@ static enum iddpm_status time_steps(const struct parallel *all, const struct con
         net_set_params(t.net, t.state->params);
         status = train_step(&t); /* touches everything once */
     }
-    if (status == IDDPM_OK) status = time_rounds(all, &t, threads, out);
+    if (status == IDDPM_OK) status = time_rounds(all, &t, out);
     if (status == IDDPM_OK) *flat = net_flat_size(t.net);
     trainer_destroy(&t);
     status = parallel_agree(all, status);

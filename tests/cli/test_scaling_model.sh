@@ -52,6 +52,9 @@ expect 0 "$program" --costs costs.jsonl --model cifar10 --nodes 2 --cores 8
 prints "best: 2 nodes x "
 expect 0 "$program" --costs costs.jsonl --model cifar10 --nodes 2 --cores 8 --memory 0.1
 prints "none of them fits 0 GB a node"
+sed 's/"threads": 2/"threads": 1/' costs.jsonl >one.jsonl
+expect 0 "$program" --costs one.jsonl --model cifar10 --nodes 2 --cores 8
+prints "threads are taken to lose nothing"
 expect 2 "$program" --costs costs.jsonl --model lsun256
 says "costs.jsonl: has no costs of lsun256"
 expect 2 "$program" --costs costs.jsonl --model lsun
