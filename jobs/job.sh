@@ -43,7 +43,8 @@ job_come_back() { # STATUS
     esac
     [ -n "${SLURM_JOB_ID:-}" ] || return 0
     id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID} id=${id:-$SLURM_JOB_ID}
-    [ "$(squeue -h -j "$id" -o %T)" = RUNNING ] || return 0 # cancelled meanwhile
+    # not when it was cancelled meanwhile, or runs again elsewhere because this node was thought lost
+    scontrol show job -o "$id" | grep -q " JobState=RUNNING .* Restarts=$restarts " || return 0
     if [ "$restarts" -lt "$most" ]; then
         echo "$why: job $id goes back into the queue"
         scontrol requeue "$id"

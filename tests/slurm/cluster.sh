@@ -50,8 +50,13 @@ ended() { ! state_is "$1" PENDING && ! state_is "$1" RUNNING && ! state_is "$1" 
 prints() { grep -qF -- "$2" "$work/$1.out"; } # NAME TEXT
 # ---- processes -------------------------------------------------------------------------------------------------------
 
-train() { # NAME RUN [OPTION ...]: submits the training of RUN.yaml
-    submit "$1" "${@:3}" "$jobs/train.sbatch" "$work/$2.yaml"
+train() { # NAME RUN [OPTION | key=value ...]: submits the training of RUN.yaml
+    local name=$1 run=$2 options=() keys=() word
+    shift 2
+    for word; do
+        if [[ $word == -* ]]; then options+=("$word"); else keys+=("$word"); fi
+    done
+    submit "$name" ${options[@]+"${options[@]}"} "$jobs/train.sbatch" "$work/$run.yaml" ${keys[@]+"${keys[@]}"}
 }
 ranks_of() { # RUN: the ranks alone, one a line, without what started them
     local pid

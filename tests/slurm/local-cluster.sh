@@ -1,6 +1,7 @@
 #!/bin/bash
 # A real Slurm cluster of virtual nodes on this one machine, for testing job scripts; needs root.
-#   local-cluster.sh start [NODES]   (default 2 nodes of 2 CPUs each)   stop   status   node-down NODE
+#   local-cluster.sh start [NODES]   (default 2 nodes of 2 CPUs each)   stop   status
+#   local-cluster.sh node-down NODE    as a power cut does        slurmd-down NODE    its slurmd alone        node-up NODE
 # Everything lives in $SLURM_LOCAL_DIR (default /tmp/slurm-local); its ports begin at $SLURM_LOCAL_PORT (default 16817).
 # After start:  export SLURM_CONF=$SLURM_LOCAL_DIR/slurm.conf   then sinfo, sbatch, srun as usual.
 # Two partitions: main, and urgent, whose jobs preempt those of main. Only what it started is stopped.
@@ -138,11 +139,15 @@ stop() {
     rm -rf "$dir/state" "$dir"/spool-* "$dir"/tmp-*
 }
 
-node_down() { # NODE: ends a node as a power cut does, its slurmd and every step of it
-    local step child
+slurmd_down() { # NODE: its steps go on
     [ -s "$dir/slurmd-$1.pid" ] || { echo "no node $1" >&2; exit 1; }
     kill -9 "$(cat "$dir/slurmd-$1.pid")"
     rm -f "$dir/slurmd-$1.pid"
+}
+
+node_down() { # NODE: ends its slurmd and every step of it
+    local step child
+    slurmd_down "$1"
     for step in $(pgrep slurmstepd); do
         for child in $(pgrep -P "$step"); do # a step's processes carry the names of node and cluster
             tr '\0' '\n' <"/proc/$child/environ" 2>/dev/null | grep -qx "SLURMD_NODENAME=$1" || continue
@@ -152,13 +157,21 @@ node_down() { # NODE: ends a node as a power cut does, its slurmd and every step
     done
 }
 
+node_up() { # NODE: with nothing on its disk: what PMIx left in spool and /tmp would stop a step of the same number
+    rm -rf "$dir/spool-$1" "$dir/tmp-$1"
+    mkdir "$dir/spool-$1" "$dir/tmp-$1"
+    slurmd -N "$1" -f "$conf"
+}
+
 case ${1:-} in
 start) start "${2:-2}" ;;
 stop) stop ;;
+node-up) node_up "${2:?name the node, e.g. n2}" ;;
+slurmd-down) slurmd_down "${2:?name the node, e.g. n2}" ;;
 node-down) node_down "${2:?name the node, e.g. n2}" ;;
 status) sinfo ;;
 *)
-    sed -n '2,6p' "$0" >&2
+    sed -n '2,7p' "$0" >&2
     exit 2
     ;;
 esac
