@@ -3,6 +3,8 @@
 #   job COMMAND ARGUMENT...             runs it on the ranks, brings the job back if it was stopped, and exits
 #   job COMMAND --list FILE [MORE ...]  an array: task N takes the arguments in line N + 1 of FILE, and MORE
 #
+# From the environment:
+#
 #   IDDPM         the program, when it is not build/iddpm of this repository
 #   STAGE         folder on the nodes' own disks: training first copies its data there (stage.sh)
 #   MAX_RESTARTS  how often Slurm may start the job again (default 100)
@@ -24,14 +26,28 @@ job_line() { # FILE: sets `arguments` from the line of this task
     echo "task $task: $line"
 }
 
+job_configuration() { # ARGUMENT...: sets `configuration`, those that are no options of the command with their values
+    local word option=''
+    configuration=()
+    for word; do
+        case $option$word in
+        --*=*) ;;
+        --*) option=value ;;
+        value*) option='' ;;
+        *) configuration+=("$word") ;;
+        esac
+    done
+}
+
 # Under the name of a data set, with the sum of its index: another data set gets another folder.
-job_stage() { # CONFIG|RUN [key=value ...]: sets `staged`, the folder with the copy
-    local files index
+job_stage() { # ARGUMENT...: sets `staged`, the folder with the copy
+    local files index configuration
     launch_shape
-    files=$("$IDDPM" info "$@" --ranks "$ranks" --files 0) || return
+    job_configuration "$@"
+    files=$("$IDDPM" info "${configuration[@]}" --ranks "$ranks" --files 0) || return
     index=${files%%$'\n'*}
     staged=$STAGE/$(basename "$(dirname "$index")")-$(cksum <"$index" | cut -d' ' -f1)
-    launch bash "$launch_folder/stage.sh" "$staged" "$@"
+    launch bash "$launch_folder/stage.sh" "$staged" "${configuration[@]}"
 }
 
 # Puts the job back into the queue before the script ends, so that jobs that depend on this one wait for it.

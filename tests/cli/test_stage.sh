@@ -54,7 +54,7 @@ expect 2 "$iddpm" train tiny.yaml run.dir=half data.local=nowhere
 says "data.local=nowhere on the command line: nowhere: no such folder"
 
 # train.sbatch stages by itself; for fewer ranks than before, and for other data in the same place too
-expect 0 env STAGE="$work/local" RANKS=2 bash "$train" tiny.yaml run.dir=job total_steps=2
+expect 0 env STAGE="$work/local" RANKS=2 bash "$train" --time-limit 1:00:00 tiny.yaml run.dir=job total_steps=2
 prints "copied 17 of 17 files"
 expect 0 env STAGE="$work/local" RANKS=1 bash "$train" job total_steps=4
 prints "copied 0 of 17 files"
