@@ -3,6 +3,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+enum { TASK_SIZE = 256 };
+
 /* One rank reads the file, or the one of the run in a folder. */
 static enum iddpm_status read_config(const struct cli *cli, struct config **out)
 {
@@ -30,12 +32,19 @@ static enum iddpm_status share_config(const struct cli *cli, struct config **out
     return parallel_agree(&cli->parallel, status);
 }
 
+/* "ARRAY_TASK", "" outside arrays. One task of an array has the number of the whole array. */
+static void name_task(const struct cli *cli, char task[TASK_SIZE])
+{
+    task[0] = 0;
+    if (*cli->slurm.task) snprintf(task, TASK_SIZE, "%.100s_%.100s", cli->slurm.array, cli->slurm.task);
+}
+
 /* Seconds from now to the end of the job, 0 when not known; asked of Slurm by rank 0 alone. */
-static enum iddpm_status find_time_left(const struct cli *cli, const char *limit, double *left)
+static enum iddpm_status find_time_left(const struct cli *cli, const char *task, const char *limit, double *left)
 {
     *left = 0;
     if (!limit) {
-        if (*cli->slurm.id && cli->parallel.rank == 0) *left = slurm_time_left(cli->slurm.id);
+        if (*cli->slurm.id && cli->parallel.rank == 0) *left = slurm_time_left(*task ? task : cli->slurm.id);
         return IDDPM_OK;
     }
     if (slurm_duration(limit, left) && *left > 0) return IDDPM_OK;
@@ -45,10 +54,8 @@ static enum iddpm_status find_time_left(const struct cli *cli, const char *limit
                        limit);
 }
 
-static enum iddpm_status train(const struct cli *cli, struct config *config, double end)
+static enum iddpm_status train(const struct cli *cli, const char *task, struct config *config, double end)
 {
-    char task[256] = "";
-    if (*cli->slurm.task) snprintf(task, sizeof task, "%.100s_%.100s", cli->slurm.array, cli->slurm.task);
     const struct train_job job = {.id = cli->slurm.id,
                                   .cluster = cli->slurm.cluster,
                                   .task = task,
@@ -78,13 +85,15 @@ enum iddpm_status cmd_train(struct cli *cli)
         1, INT_MAX, OPTIONS(options)};
     bool done;
     struct config *config = NULL;
+    char task[TASK_SIZE];
     double began = clock_seconds(), left;
     TRY(options_parse(cli, &usage, &done));
     if (done) return IDDPM_OK;
-    TRY(find_time_left(cli, limit, &left));
+    name_task(cli, task);
+    TRY(find_time_left(cli, task, limit, &left));
     enum iddpm_status status = share_config(cli, &config);
     if (status == IDDPM_OK) status = cli_start(cli, config);
-    if (status == IDDPM_OK) status = train(cli, config, left > 0 ? began + left : 0);
+    if (status == IDDPM_OK) status = train(cli, task, config, left > 0 ? began + left : 0);
     config_destroy(config);
     return status;
 }

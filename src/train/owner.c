@@ -63,6 +63,12 @@ static int64_t number(const struct owner_record *record, enum owner_field field)
     return strtoll(record->v[field], NULL, 10);
 }
 
+/* One task of an array has the number of the whole array, so a task is called by its place in it. */
+static const char *batch_name(const struct owner_record *record)
+{
+    return *record->v[OWNER_TASK] ? record->v[OWNER_TASK] : record->v[OWNER_JOB];
+}
+
 /* "job 12 (restart 1), process 345 on n1, since 2026-01-02 03:04:05" */
 static void describe(const struct owner_record *record, char *out, size_t size)
 {
@@ -164,7 +170,7 @@ static enum iddpm_status refuse(const struct owner *owner, const struct owner_re
     char who[1600], how[320];
     describe(there, who, sizeof who);
     if (*there->v[OWNER_JOB])
-        snprintf(how, sizeof how, "scancel %s", there->v[OWNER_JOB]);
+        snprintf(how, sizeof how, "scancel %s", batch_name(there));
     else
         snprintf(how, sizeof how, "kill %s there", there->v[OWNER_PID]);
     return iddpm_error(IDDPM_USAGE,
@@ -196,7 +202,7 @@ static enum iddpm_status judge(const struct owner *owner, const struct train_job
         return process_ends(there) ? IDDPM_OK : refuse(owner, there);
     }
     if (cluster && !same_job && job && job->state) {
-        enum job_state state = job->state(there->v[OWNER_JOB]);
+        enum job_state state = job->state(batch_name(there));
         *why = "its job does not run any more";
         if (state != JOB_UNKNOWN) return state == JOB_ENDED ? IDDPM_OK : refuse(owner, there);
     }

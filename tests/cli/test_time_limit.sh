@@ -26,6 +26,10 @@ says "the job ends at"
 [ "$(cat questions)" = "-h -j 12 -o %L" ] || complain "squeue was asked: $(cat questions)"
 expect 0 slurm "$iddpm" train tiny.yaml run.dir=longer --time-limit 60
 [ "$(wc -l <questions)" = 1 ] || complain "squeue was asked though --time-limit was given"
+# The number of an array's last task is that of the whole array, too.
+expect 75 env SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID=3 PATH="$work/bin:$PATH" SLURM_JOB_ID=12 \
+    "$iddpm" train tiny.yaml run.dir=task total_steps=1000000 save_interval=500000
+[ "$(tail -n 1 questions)" = "-h -j 12_3 -o %L" ] || complain "of a task squeue was asked: $(tail -n 1 questions)"
 printf '#!/bin/sh\nexit 1\n' >bin/squeue
 expect 0 slurm "$iddpm" train tiny.yaml run.dir=failing
 
