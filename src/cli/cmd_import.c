@@ -33,7 +33,7 @@ enum iddpm_status cmd_import(struct cli *cli)
     bool done;
     const struct option options[] = {
         {"size", "N", "folder: bring pictures to N x N pixels", .integer = &size, .min = 1, .max = 4096},
-        {"shards", "N", "number of files; 0: 16, or fewer for fewer images", .integer = &shards, .max = 512},
+        {"shards", "N", "number of files; 0: 16, or fewer for fewer images", .integer = &shards, .max = 4096},
         {"split", "PART", "digits, cifar10: train (default) or test", .text = &import.split},
         {"strict", NULL,
          "folder: fail at a picture that cannot be read, do not skip it; cifar10: at a file without all 10,000 records",

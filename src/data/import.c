@@ -5,9 +5,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define SHARDS_DEFAULT 16
-#define SHARDS_MAX 512 /* all are open at once */
+#define SHARDS_MAX 4096
 #define PICTURE_SIDE_MAX 4096
 
 struct deal {
@@ -50,6 +51,21 @@ static enum iddpm_status shard_path(char *out, const struct dataset *dataset, in
     return path_join(out, dataset->folder, name);
 }
 
+/* All shards are open at once, and the usual limit is 1,024 files; a process may raise its own. */
+static enum iddpm_status allow_files(int shards)
+{
+    enum { OTHERS = 64 };
+    struct rlimit limit;
+    rlim_t need = (rlim_t)shards + OTHERS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need) return IDDPM_OK;
+    limit.rlim_cur = need;
+    if (limit.rlim_max >= need && setrlimit(RLIMIT_NOFILE, &limit) == 0) return IDDPM_OK;
+    return iddpm_error(
+        IDDPM_USAGE,
+        "--shards %d: needs %llu open files, but only %llu are allowed here (ulimit -Hn): use fewer shards", shards,
+        (unsigned long long)need, (unsigned long long)limit.rlim_max);
+}
+
 static enum iddpm_status deal_open(struct deal *deal)
 {
     const struct dataset *dataset = deal->dataset;
@@ -57,6 +73,7 @@ static enum iddpm_status deal_open(struct deal *deal)
     char path[PATH_SIZE];
     deal->shards = deal->options->shards ? deal->options->shards : SHARDS_DEFAULT;
     if ((uint64_t)deal->shards > count && !deal->options->shards) deal->shards = (int)count;
+    TRY(allow_files(deal->shards));
     deal->image_bytes = dataset_image_bytes(dataset);
     sha256_start(&deal->hash);
     TRY(mem_alloc(&deal->image, deal->image_bytes, 1, "an image"));

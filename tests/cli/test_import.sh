@@ -106,4 +106,12 @@ wait $! 2>/dev/null
 expect 0 "$iddpm" import folder many killed --size 64
 prints "killed: 60 images"
 [ -z "$(find . -name 'import.*' -o -name '*.tmp')" ] || complain "left: $(find . -name 'import.*' -o -name '*.tmp')"
+
+# More shards than a process may usually have files open: importing raises the limit where it may, reading needs few.
+few() { expect "$1" bash -c 'ulimit "$0" 256 && exec "$@"' "${@:2}"; } # STATUS LIMIT COMMAND
+few 0 -Sn "$iddpm" import digits fine --shards 1400
+few 0 -n "$iddpm" verify fine
+few 2 -n "$iddpm" import digits refused --shards 1400
+says "--shards 1400: needs 1464 open files, but only 256 are allowed here"
+[ ! -e refused ] || complain "a refused import leaves $(ls refused)"
 finish

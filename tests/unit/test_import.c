@@ -295,7 +295,7 @@ static void wrong_use_is_named(void **state)
         {{.kind = IMPORT_FOLDER, .source = "x", .size = 8, .authors_classes = true}, "--authors-classes is for"},
         {{.kind = IMPORT_DIGITS, .size = 8}, "--size is for"},
         {{.kind = IMPORT_DIGITS, .split = "dev"}, "--split dev"},
-        {{.kind = IMPORT_DIGITS, .shards = 513}, "--shards 513"},
+        {{.kind = IMPORT_DIGITS, .shards = 4097}, "--shards 4097"},
         {{.kind = IMPORT_DIGITS, .shards = -1}, "--shards -1"},
         {{.kind = IMPORT_DIGITS, .split = "test", .shards = 301}, "301 shards are more than there are images (300)"},
         {{.kind = IMPORT_CIFAR10}, "source is missing"},
