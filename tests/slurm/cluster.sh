@@ -50,7 +50,7 @@ ended() { ! state_is "$1" PENDING && ! state_is "$1" RUNNING && ! state_is "$1" 
 prints() { grep -qF -- "$2" "$work/$1.out"; } # NAME TEXT
 # ---- processes -------------------------------------------------------------------------------------------------------
 
-train() { # NAME RUN [OPTION | key=value ...]: submits the training of RUN.yaml
+train() { # NAME RUN [-tMINUTES | --OPTION=VALUE | key=value ...]: submits the training of RUN.yaml
     local name=$1 run=$2 options=() keys=() word
     shift 2
     for word; do

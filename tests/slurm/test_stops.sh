@@ -1,17 +1,28 @@
 #!/bin/bash
-# What ends a job that has done nothing wrong, on a real Slurm of two nodes: the time limit, a job of the
-# urgent partition, fewer nodes than before, more ranks than it can use. The run goes on to the same end, to the bit.
+# What ends a job that has done nothing wrong, on a real Slurm of two nodes: the time limit, with a warning and without, a
+# job of the urgent partition, fewer nodes than before, more ranks than it can use. The run goes on to the same end, to the
+# bit.
 . "$(dirname "$0")/cluster.sh"
 
 echo "the warning before the time limit"
 endless limit
-train limit limit -t 1 --signal=B:USR1@40
+train limit limit -t1 --signal=B:USR1@40
 wait_until 90 pending_again "$job" 1
 near_end limit
 completes "$job"
 prints limit "goes back into the queue" || fail "not stopped by the warning"
 [ "$(grep -c '^continuing from' limit.out)" = 1 ] || fail "not continued once"
 same_as_undisturbed limit
+
+echo "no warning comes: training sees the time limit itself"
+endless seen
+train seen seen -t1 --signal=B:CONT@1
+wait_until 90 pending_again "$job" 1
+near_end seen
+completes "$job"
+prints seen "the job ends at" || fail "it did not say why it stopped"
+prints seen "goes back into the queue" || fail "not requeued"
+same_as_undisturbed seen
 
 echo "preempted, and continued when the nodes are free again"
 endless preempted
