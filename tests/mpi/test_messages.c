@@ -4,20 +4,17 @@
 
 #include "check.h"
 #include "digits.h"
-#include "iddpm/kernels.h"
 #include "messages.h"
 #include "ranks.h"
 #include "scaling/scaling.h"
 
 enum { LEAVES = 8, BATCH = 16 };
 
-static char folder[PATH_SIZE];
-
 /* More parameters than travel together, and a number of blocks that ranks cannot share evenly. */
 static struct config *configuration(const char *reduction)
 {
     char path[PATH_SIZE + 16];
-    snprintf(path, sizeof path, "data.path=%s/data", folder);
+    snprintf(path, sizeof path, "data.path=%s/data", digits_folder);
     const char *keys[] = {path,
                           reduction,
                           "run.dir=unused", /* a plan wants one; a step writes nothing */
@@ -109,21 +106,6 @@ static void allreduce_gets_the_gradient_once(void **state)
     assert_int_equal(sum_over_ranks(step.sent_bytes), (gradient + flat / NET_BLOCK * sizeof(double)) * others);
 }
 
-static int make_data(void **state)
-{
-    (void)state;
-    digits_make(folder);
-    must(kernels_select(NULL));
-    return 0;
-}
-
-static int remove_data(void **state)
-{
-    (void)state;
-    digits_remove(folder);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_tree_sends_the_optimum),
@@ -131,5 +113,5 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(allreduce_gets_the_gradient_once)};
     if (ranks_start(&argc, &argv, 120) != 0) return 1;
     log_set_quiet(true);
-    return ranks_end(cmocka_run_group_tests(tests, make_data, remove_data));
+    return ranks_end(cmocka_run_group_tests(tests, digits_setup, digits_teardown));
 }

@@ -4,7 +4,6 @@
 
 #include "check.h"
 #include "digits.h"
-#include "iddpm/kernels.h"
 #include "network.h"
 #include "ranks.h"
 
@@ -27,8 +26,6 @@ enum {
     UPDATES = 2
 };
 
-static char folder[PATH_SIZE];
-
 static float *copy_of(const float *x, size_t n)
 {
     float *copy = malloc(n * sizeof *copy);
@@ -49,7 +46,7 @@ static float *whole_of(const struct train_state *state, const float *own)
 static struct config *configuration(const char *reduction)
 {
     char path[PATH_SIZE + 16];
-    snprintf(path, sizeof path, "data.path=%s/data", folder);
+    snprintf(path, sizeof path, "data.path=%s/data", digits_folder);
     const char *keys[] = {path,
                           reduction,
                           "run.dir=unused", /* a plan wants one; a step writes nothing */
@@ -283,26 +280,11 @@ static void a_step_that_is_not_finite_changes_nothing(void **state)
     config_destroy(config);
 }
 
-static int make_data(void **state)
-{
-    (void)state;
-    digits_make(folder);
-    must(kernels_select(NULL));
-    return 0;
-}
-
-static int remove_data(void **state)
-{
-    (void)state;
-    digits_remove(folder);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_step_of_allreduce), cmocka_unit_test(a_step_of_the_tree),
                                        cmocka_unit_test(a_step_that_is_not_finite_changes_nothing)};
     if (ranks_start(&argc, &argv, 120) != 0) return 1;
     log_set_quiet(true);
-    return ranks_end(cmocka_run_group_tests(tests, make_data, remove_data));
+    return ranks_end(cmocka_run_group_tests(tests, digits_setup, digits_teardown));
 }

@@ -4,10 +4,10 @@
 
 #include "iddpm/base.h"
 
-/* Collective: a new folder, the same on all ranks, into folder[PATH_SIZE]; the data set is folder/data. And its
- * removal.
- */
-void digits_make(char *folder);
-void digits_remove(const char *folder);
+/* Collective, for cmocka_run_group_tests: kernels are chosen, and a new folder, the same on all ranks, is in
+ * digits_folder; the data set is its folder data. And its removal. */
+extern char digits_folder[PATH_SIZE];
+int digits_setup(void **state);
+int digits_teardown(void **state);
 
 #endif
