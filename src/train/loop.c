@@ -147,8 +147,7 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     watchdog_at("waiting for all ranks to be ready", -1);
     TRY(parallel_agree(t->parallel, status));
     watchdog_at("looking for the newest checkpoint", -1);
-    TRY(run_find_start(t->parallel, config, &from));
-    if (from.path[0]) TRY(state_read(t->state, t->parallel, from.path));
+    TRY(run_read_start(t->parallel, config, t->state, &from));
     t->ending.guessed_save = ending_guess((double)t->state->flat * sizeof(float) * (3 + t->state->n_ema));
     loop->saver.step = from.own ? t->state->step : -1;
     net_set_params(t->net, t->state->params);

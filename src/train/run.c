@@ -2,43 +2,67 @@
 
 #include <stdlib.h>
 
-enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *step)
+/* ---- the newest checkpoint ---------------------------------------------------------------------------------------
+ */
+
+/* IDDPM_FAILED: this one cannot be used, an older one may. */
+typedef enum iddpm_status try_checkpoint_fn(void *context, const char *path);
+
+/* Tries the run's checkpoints, the newest first. *step -1 and path "" when it has none. */
+static enum iddpm_status find_newest(const char *run, int n, const int64_t *steps, try_checkpoint_fn *try,
+                                     void *context, char *path, int64_t *step)
 {
     char folder[PATH_SIZE], damage[1024] = "";
-    int64_t *steps = NULL;
-    int n = 0;
     path[0] = 0;
     *step = -1;
     TRY(path_join(folder, run, "checkpoints"));
-    if (!path_is_folder(folder)) return IDDPM_OK;
-    TRY(checkpoint_list(folder, &steps, &n));
-    enum iddpm_status status = IDDPM_OK;
-    for (int i = n - 1; i >= 0 && *step < 0 && status == IDDPM_OK; i--) {
-        struct checkpoint *checkpoint;
-        status = checkpoint_path(path, folder, steps[i]);
-        if (status != IDDPM_OK) break;
-        enum iddpm_status valid = checkpoint_open(&checkpoint, path);
-        if (valid == IDDPM_OK) {
-            valid = checkpoint_verify(checkpoint);
-            checkpoint_close(checkpoint);
-        }
-        if (valid == IDDPM_OK) {
-            *step = steps[i];
-            break;
-        }
+    for (int i = n - 1; i >= 0; i--) {
+        TRY(checkpoint_path(path, folder, steps[i]));
+        enum iddpm_status status = try(context, path);
+        if (status == IDDPM_OK) *step = steps[i];
+        if (status != IDDPM_FAILED) return status;
+        path[0] = 0;
         snprintf(damage, sizeof damage, "%.1000s", iddpm_error_text());
         log_warn("passed over: %s", damage);
     }
-    if (*step < 0) path[0] = 0;
-    free(steps);
-    if (status == IDDPM_OK && n > 0 && *step < 0)
-        status =
-            iddpm_error(IDDPM_FAILED,
-                        "%s: none of its %d checkpoints can be read; the last one: %s. Repair them, or remove them "
-                        "to start over",
-                        folder, n, damage);
+    if (n == 0) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED,
+                       "%s: none of its %d checkpoints can be read; the last one: %s. Repair them, or remove them "
+                       "to start over",
+                       folder, n, damage);
+}
+
+static enum iddpm_status list_checkpoints(const char *run, int64_t **steps, int *n)
+{
+    char folder[PATH_SIZE];
+    *steps = NULL;
+    *n = 0;
+    TRY(path_join(folder, run, "checkpoints"));
+    return path_is_folder(folder) ? checkpoint_list(folder, steps, n) : IDDPM_OK;
+}
+
+static enum iddpm_status try_to_verify(void *context, const char *path)
+{
+    struct checkpoint *checkpoint;
+    (void)context;
+    TRY(checkpoint_open(&checkpoint, path));
+    enum iddpm_status status = checkpoint_verify(checkpoint);
+    checkpoint_close(checkpoint);
     return status;
 }
+
+enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *step)
+{
+    int64_t *steps;
+    int n;
+    TRY(list_checkpoints(run, &steps, &n));
+    enum iddpm_status status = find_newest(run, n, steps, try_to_verify, NULL, path, step);
+    free(steps);
+    return status;
+}
+
+/* ---- the configuration of the run --------------------------------------------------------------------------------
+ */
 
 /* Keys that may differ when a run is continued: how long, how often, where; nothing that changes a result. */
 static const char *const free_keys[] = {
@@ -66,31 +90,58 @@ enum iddpm_status run_check(const struct config *config, bool *exists)
     return status;
 }
 
-/* Checkpoints without the configuration that says what they are of. */
-static enum iddpm_status check_no_checkpoints(const struct config *config)
-{
-    char folder[PATH_SIZE];
-    int64_t *steps = NULL;
-    int n = 0;
-    TRY(path_join(folder, config->run.dir, "checkpoints"));
-    if (path_is_folder(folder)) TRY(checkpoint_list(folder, &steps, &n));
-    free(steps);
-    if (n == 0) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED,
-                       "%s holds checkpoints, but %s has no config.yaml: put it back, or use another run.dir", folder,
-                       config->run.dir);
-}
+/* ---- the start ---------------------------------------------------------------------------------------------------
+ */
 
-/* Rank 0. */
-static enum iddpm_status find_start(const struct config *config, struct run_start *start)
+/* Rank 0: the steps of the run's checkpoints. */
+static enum iddpm_status look_at_run(const struct config *config, int64_t **steps, int *n)
 {
-    int64_t step = -1;
     bool exists;
     TRY(run_check(config, &exists));
-    if (exists)
-        TRY(run_newest_checkpoint(config->run.dir, start->path, &step));
-    else
-        TRY(check_no_checkpoints(config));
+    TRY(list_checkpoints(config->run.dir, steps, n));
+    if (exists || *n == 0) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED,
+                       "%s/checkpoints holds checkpoints, but %s has no config.yaml: put it back, or use another "
+                       "run.dir",
+                       config->run.dir, config->run.dir);
+}
+
+/* Collective: what rank 0 has found. *steps is to be freed in any case. */
+static enum iddpm_status share_steps(const struct parallel *parallel, const struct config *config, int64_t **steps,
+                                     int *n)
+{
+    *steps = NULL;
+    *n = 0;
+    TRY(parallel_agree(parallel, parallel->rank == 0 ? look_at_run(config, steps, n) : IDDPM_OK));
+    TRY(parallel_broadcast(parallel, n, sizeof *n));
+    enum iddpm_status status = IDDPM_OK;
+    if (parallel->rank != 0) status = mem_alloc(steps, (size_t)*n, sizeof **steps, "steps of checkpoints");
+    TRY(parallel_agree(parallel, status));
+    return parallel_broadcast(parallel, *steps, (size_t)*n * sizeof **steps);
+}
+
+struct reading {
+    const struct parallel *parallel;
+    struct train_state *state;
+};
+
+static enum iddpm_status try_to_read(void *context, const char *path)
+{
+    const struct reading *reading = context;
+    return state_read(reading->state, reading->parallel, path);
+}
+
+enum iddpm_status run_read_start(const struct parallel *parallel, const struct config *config,
+                                 struct train_state *state, struct run_start *start)
+{
+    struct reading reading = {parallel, state};
+    int64_t *steps, step = -1;
+    int n;
+    *start = (struct run_start){0};
+    enum iddpm_status status = share_steps(parallel, config, &steps, &n);
+    if (status == IDDPM_OK) status = find_newest(config->run.dir, n, steps, try_to_read, &reading, start->path, &step);
+    free(steps);
+    TRY(status);
     start->own = step >= 0;
     if (step > config->train.total_steps)
         return config_error(config, "train.total_steps", "is %lld, but this run has done %lld steps",
@@ -98,14 +149,7 @@ static enum iddpm_status find_start(const struct config *config, struct run_star
     if (start->own || !*config->train.resume_checkpoint) return IDDPM_OK;
     if (snprintf(start->path, PATH_SIZE, "%s", config->train.resume_checkpoint) >= PATH_SIZE)
         return config_error(config, "train.resume_checkpoint", "the path is too long");
-    return IDDPM_OK;
-}
-
-enum iddpm_status run_find_start(const struct parallel *parallel, const struct config *config, struct run_start *start)
-{
-    *start = (struct run_start){0};
-    TRY(parallel_agree(parallel, parallel->rank == 0 ? find_start(config, start) : IDDPM_OK));
-    return parallel_broadcast(parallel, start, sizeof *start);
+    return state_read(state, parallel, start->path);
 }
 
 enum iddpm_status run_write_config(const struct config *config, const char *text)

@@ -189,6 +189,18 @@ static enum iddpm_status find_parts(const struct train_state *state, const struc
     return parallel_broadcast(parallel, found, sizeof *found);
 }
 
+/* Also what another checkpoint, read in vain, may have left. */
+static void start_missing(struct train_state *state, unsigned parts)
+{
+    struct sampler *sampler = state->sampler;
+    size_t timesteps = (size_t)sampler->num_timesteps;
+    for (int i = 0; i < state->n_ema; i++)
+        if (!(parts & 1u << i)) start_ema(state, i);
+    if (parts & PART_SAMPLER) return;
+    memset(sampler->history, 0, timesteps * SAMPLER_HISTORY * sizeof *sampler->history);
+    memset(sampler->counts, 0, timesteps * sizeof *sampler->counts);
+}
+
 static void warn_of_missing(const struct train_state *state, const char *path, unsigned parts)
 {
     for (int i = 0; i < state->n_ema; i++)
@@ -213,8 +225,7 @@ enum iddpm_status state_read(struct train_state *state, const struct parallel *p
     if (status != IDDPM_OK) return status;
     parallel_gather_parts(parallel, state->params, state->flat, NET_BLOCK, sizeof(float));
     warn_of_missing(state, path, parts);
-    for (int i = 0; i < state->n_ema; i++)
-        if (!(parts & 1u << i)) start_ema(state, i);
+    start_missing(state, parts);
     snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
     sampler_refresh(state->sampler);
     return IDDPM_OK;

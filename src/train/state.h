@@ -33,7 +33,8 @@ void state_destroy(struct train_state *state);
 /* Collective. */
 enum iddpm_status state_write(const struct train_state *state, const struct parallel *parallel, const char *path,
                               const char *config_text, const struct checkpoint_options *options);
-/* Collective. Rates of EMAs that the checkpoint does not have start from its parameters, with a warning. */
+/* Collective. Rates of EMAs that the checkpoint does not have start from its parameters, with a warning. After a
+ * failure the state is of no use until another checkpoint has been read into it. */
 enum iddpm_status state_read(struct train_state *state, const struct parallel *parallel, const char *path);
 
 #endif

@@ -45,10 +45,14 @@ for rank in 1 2 3; do
     [ "$reads" -le $((2 * writes)) ] || complain "rank $rank read $reads times to write $writes times"
 done
 
-# Continuing: one rank reads the configuration, and the headers of the checkpoint.
+# Continuing: one rank reads the configuration, and the headers of the checkpoint; all together read the rest once.
 traced 4 train four total_steps=5
 opens 0 'config.yaml$' "config.yaml "
 for rank in 1 2 3; do opens $rank 'config.yaml|digits/index.json' ""; done
+size=$(stat -c %s four/checkpoints/step-00000004.h5)
+read=$(cat trace.? | awk '/read.*step-00000004.h5>/ { sum += $NF } END { print sum }')
+[ "$read" -gt $((size / 4 * 3)) ] && [ "$read" -lt $((size / 4 * 5)) ] ||
+    complain "the ranks read $read bytes of a checkpoint of $size bytes"
 
 traced 2 nll run --num 8
 opens 0 'held-out/index.json' "index.json "
