@@ -88,13 +88,13 @@ static enum iddpm_status join(const char *path, int n, const struct store_slice 
 enum iddpm_status ckpt_join_crcs(const struct parallel *parallel, const char *path, int n,
                                  const struct store_slice *slices, const uint32_t *crcs, uint32_t *joined)
 {
-    struct piece *mine, *all;
+    struct piece *mine, *all = NULL;
     size_t count = 0, bytes;
     enum iddpm_status status = mem_alloc(&mine, (size_t)n, sizeof *mine, "checksums of a checkpoint");
-    TRY(parallel_agree(parallel, status));
-    for (int i = 0; i < n; i++)
+    status = parallel_agree(parallel, status);
+    for (int i = 0; i < n && status == IDDPM_OK; i++)
         if (slices[i].count) mine[count++] = (struct piece){slices[i].first, slices[i].count, i, crcs[i]};
-    status = parallel_collect(parallel, mine, count * sizeof *mine, &all, &bytes);
+    if (status == IDDPM_OK) status = parallel_collect(parallel, mine, count * sizeof *mine, &all, &bytes);
     if (status == IDDPM_OK && parallel->rank == 0) status = join(path, n, slices, all, bytes / sizeof *all, joined);
     free(mine);
     free(all);
