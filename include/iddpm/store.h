@@ -129,10 +129,13 @@ enum iddpm_status shard_open(struct shard **out, const char *path);
 void shard_close(struct shard *shard); /* NULL is fine */
 void shard_shape(const struct shard *shard, uint64_t *n, int *h, int *w, int *c);
 uint32_t shard_crc32(const struct shard *shard); /* as written in the file */
-/* `count` images and labels from `first` on; labels may be NULL. */
+/* `count` images and labels from `first` on; labels may be NULL. They are good once shard_check has found them so. */
 enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count, uint8_t *images, int64_t *labels);
+/* After one or more reads: fails when the file has become shorter, so that they may have given zeroes. It asks the file
+ * system, and only when there was a read since the last time. */
+enum iddpm_status shard_check(struct shard *shard);
 /* Asks the system to read image `first` ahead (posix_fadvise), so that shard_read finds it in memory; returns at once.
- */
+ * Does nothing for a shard that is not among those open. */
 void shard_expect(struct shard *shard, uint64_t first);
 enum iddpm_status shard_verify(struct shard *shard); /* reads all and compares the checksum */
 

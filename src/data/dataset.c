@@ -162,6 +162,7 @@ static enum iddpm_status read_from_shard(const struct dataset *dataset, uint64_t
     uint64_t n = (first + count - g0 + stride - 1) / stride;
     if (!dataset->opened[s]) TRY(dataset_open_shard(dataset, s, &dataset->opened[s]));
     TRY(shard_read(dataset->opened[s], g0 / stride, n, block->images, block->labels));
+    TRY(shard_check(dataset->opened[s]));
     size_t bytes = dataset_image_bytes(dataset);
     for (uint64_t k = 0; k < n; k++) {
         uint64_t place = g0 + k * stride - first;

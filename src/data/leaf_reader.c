@@ -92,10 +92,12 @@ static enum iddpm_status fill_part(struct leaf_reader *reader, const struct owne
 {
     uint8_t *pixels = reader->pixels + owned->before * reader->bytes;
     int64_t *labels = reader->labels + owned->before;
-    if (owned->stride == 1) return shard_read(owned->shard, owned->first, owned->count, pixels, labels);
-    for (uint64_t i = 0; i < owned->count; i++)
-        TRY(shard_read(owned->shard, owned->first + i * owned->stride, 1, pixels + i * reader->bytes, labels + i));
-    return IDDPM_OK;
+    if (owned->stride == 1)
+        TRY(shard_read(owned->shard, owned->first, owned->count, pixels, labels));
+    else
+        for (uint64_t i = 0; i < owned->count; i++)
+            TRY(shard_read(owned->shard, owned->first + i * owned->stride, 1, pixels + i * reader->bytes, labels + i));
+    return shard_check(owned->shard);
 }
 
 static uint64_t kept_bytes(const struct dataset *dataset, uint64_t images, uint64_t cache_bytes)
@@ -152,23 +154,30 @@ static uint64_t place_in_stream(const struct leaf_reader *reader, uint64_t k)
     return rng_permute(&rng, reader->images, k % reader->images);
 }
 
-enum iddpm_status leaf_reader_get(struct leaf_reader *reader, uint64_t k, int count, uint8_t *images, int64_t *labels)
+static enum iddpm_status read_images(struct leaf_reader *reader, uint64_t k, int count, uint8_t *images,
+                                     int64_t *labels)
 {
     uint64_t index;
     for (int i = 0; i < count; i++) {
-        uint64_t place = place_in_stream(reader, k + (uint64_t)i);
-        uint8_t *image = images + (size_t)i * reader->bytes;
-        if (reader->pixels) {
-            memcpy(image, reader->pixels + place * reader->bytes, reader->bytes);
-            if (labels) labels[i] = reader->labels[place];
-        } else {
-            struct shard *shard = find_place(reader, place, &index);
-            TRY(shard_read(shard, index, 1, image, labels ? &labels[i] : NULL));
-        }
+        struct shard *shard = find_place(reader, place_in_stream(reader, k + (uint64_t)i), &index);
+        TRY(shard_read(shard, index, 1, images + (size_t)i * reader->bytes, labels ? &labels[i] : NULL));
     }
-    for (int i = 0; !reader->pixels && i < count; i++) { /* the next ones, read while these are worked on */
+    for (int i = 0; i < count; i++) /* once for each of the shards, however many images of it were read */
+        TRY(shard_check(find_place(reader, place_in_stream(reader, k + (uint64_t)i), &index)));
+    for (int i = 0; i < count; i++) { /* the next ones, read while these are worked on */
         struct shard *shard = find_place(reader, place_in_stream(reader, k + (uint64_t)count + (uint64_t)i), &index);
         shard_expect(shard, index);
+    }
+    return IDDPM_OK;
+}
+
+enum iddpm_status leaf_reader_get(struct leaf_reader *reader, uint64_t k, int count, uint8_t *images, int64_t *labels)
+{
+    if (!reader->pixels) return read_images(reader, k, count, images, labels);
+    for (int i = 0; i < count; i++) {
+        uint64_t place = place_in_stream(reader, k + (uint64_t)i);
+        memcpy(images + (size_t)i * reader->bytes, reader->pixels + place * reader->bytes, reader->bytes);
+        if (labels) labels[i] = reader->labels[place];
     }
     return IDDPM_OK;
 }

@@ -201,7 +201,8 @@ struct shard {
     off_t bytes;                /* of the file */
     hsize_t dims[4];
     uint32_t crc;
-    unsigned turn; /* its number among the shards opened so far */
+    bool unchecked, shorter; /* read since its size was looked at; the size was less than it was */
+    unsigned turn;           /* its number among the shards opened so far */
 };
 
 /* A data set may have more shards than a process may have files open, so only those opened last are; the others rest
@@ -210,8 +211,18 @@ enum { OPEN_MAX = 128 };
 static struct shard *awake[OPEN_MAX];
 static unsigned turns;
 
+/* HDF5 makes zeroes of what is behind the end of a file. It looks at the size only when it opens one. */
+static void look_at_size(struct shard *shard)
+{
+    struct stat info;
+    if (!shard->unchecked) return;
+    shard->unchecked = false;
+    if (fstat(shard->fd, &info) != 0 || info.st_size < shard->bytes) shard->shorter = true;
+}
+
 static void rest(struct shard *shard)
 {
+    look_at_size(shard);
     hid_t *const ids[] = {&shard->images, &shard->labels, &shard->file};
     for (int i = 0; i < 3; i++) {
         hdf5_release(ids[i]);
@@ -252,14 +263,6 @@ static enum iddpm_status note_file(struct shard *shard)
     shard->fd = *fd;
     shard->bytes = info.st_size;
     return IDDPM_OK;
-}
-
-/* HDF5 makes zeroes of what is behind the end of a file. It looks at the size only when it opens one. */
-static enum iddpm_status check_size(const struct shard *shard)
-{
-    struct stat info;
-    if (fstat(shard->fd, &info) == 0 && info.st_size >= shard->bytes) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED, "%s: has become shorter while it was in use", shard->path);
 }
 
 static enum iddpm_status open_parts(struct shard *shard)
@@ -345,11 +348,18 @@ enum iddpm_status shard_read(struct shard *shard, uint64_t first, uint64_t count
                            (unsigned long long)n, (unsigned long long)count, (unsigned long long)first);
     if (!count) return IDDPM_OK;
     TRY(wake(shard));
-    TRY(check_size(shard));
+    shard->unchecked = true;
     if (!read_rows(shard->images, H5T_NATIVE_UINT8, 4, shard->dims, first, count, images) ||
         (labels && !read_rows(shard->labels, H5T_NATIVE_INT64, 1, shard->dims, first, count, labels)))
         return hdf5_error(shard->path, "read");
     return IDDPM_OK;
+}
+
+enum iddpm_status shard_check(struct shard *shard)
+{
+    look_at_size(shard);
+    if (!shard->shorter) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: has become shorter while it was in use", shard->path);
 }
 
 static uint64_t image_bytes(const struct shard *shard)
@@ -357,13 +367,14 @@ static uint64_t image_bytes(const struct shard *shard)
     return shard->dims[1] * shard->dims[2] * shard->dims[3];
 }
 
-/* Only a hint: what cannot be found out is left to shard_read. */
+/* Only a hint: what cannot be found out is left to shard_read. A shard that rests is left alone: others might wake, and
+ * make it rest again, before it is read, which would open it twice. */
 void shard_expect(struct shard *shard, uint64_t first)
 {
     hsize_t at[4] = {first}, chunk[4], bytes;
     haddr_t offset = HADDR_UNDEF;
     unsigned filters;
-    if (first >= shard->dims[0] || wake(shard) != IDDPM_OK) return;
+    if (first >= shard->dims[0] || shard->file < 0) return;
     HID create = H5Dget_create_plist(shard->images);
     if (H5Pget_layout(create) == H5D_CHUNKED && H5Pget_chunk(create, 4, chunk) == 4) {
         at[0] -= first % chunk[0];
@@ -387,7 +398,7 @@ static enum iddpm_status compute_crc(struct shard *shard, uint64_t block, uint8_
         crc_labels = crc32_z(crc_labels, (const uint8_t *)labels, count * sizeof *labels);
     }
     *crc = (uint32_t)crc32_combine(crc_images, crc_labels, (z_off_t)(n * sizeof *labels));
-    return IDDPM_OK;
+    return shard_check(shard);
 }
 
 enum iddpm_status shard_verify(struct shard *shard)

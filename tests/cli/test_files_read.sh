@@ -12,7 +12,7 @@ fi
 traced() {
     rm -f trace.*
     # shellcheck disable=SC2016
-    expect 0 timeout 120 mpirun --oversubscribe -n "$1" bash -c 'exec strace -f --seccomp-bpf -y -e trace=openat,read,pread64,pwrite64,fadvise64 \
+    expect 0 timeout 120 mpirun --oversubscribe -n "$1" bash -c 'exec strace -f --seccomp-bpf -y -e trace=openat,read,pread64,pwrite64,fadvise64,fstat,newfstatat \
         -o "trace.$OMPI_COMM_WORLD_RANK" "$@"' bash "$iddpm" "${@:2}"
 }
 opened() { # RANK PATTERN: files opened, by name
@@ -23,6 +23,18 @@ opened() { # RANK PATTERN: files opened, by name
 opens() {
     [ "$(opened "$1" "$2")" = "$3" ] || complain "rank $1 opened '$(opened "$1" "$2")' of $2, not '$3'"
 }
+
+# The size of a shard is asked for once in a microbatch, however many images come from it.
+expect 0 "$iddpm" import digits one --shards 1
+traced 1 train tiny.yaml run.dir=one-shard data.path=one batch_size=32 parallel.leaves=1 microbatch=32 data.cache=0
+asked=$(grep -c 'fstat.*shard-' trace.0)
+[ "$asked" -ge 4 ] && [ "$asked" -le 8 ] || complain "the size of a shard was asked for $asked times in 4 steps"
+
+# More shards than are kept open: an image opens one at most once, though 256 of them are read ahead between.
+expect 0 "$iddpm" import digits many --shards 512
+traced 1 train tiny.yaml run.dir=many-shards data.path=many batch_size=256 parallel.leaves=16 total_steps=2 data.cache=0
+opens=$(grep -c 'openat(.*shard-.*= [0-9]' trace.0)
+[ "$opens" -le $((512 + 2 * 256)) ] || complain "512 shards were opened $opens times to read 512 images"
 
 # 16 shards, 4 leaves: rank R of 4 has the shards R, R + 4, ...; they do not fit data.cache, so what comes is read ahead.
 traced 4 train tiny.yaml run.dir=four batch_size=32 parallel.leaves=4 data.cache=0

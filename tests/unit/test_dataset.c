@@ -392,6 +392,30 @@ static void a_shard_cut_off_while_it_is_read_is_noticed(void **state)
     dataset_close(dataset);
 }
 
+/* Its size cannot be asked for any more when it rests, and it is not opened again for that. */
+static void a_shard_cut_off_before_it_rests_is_noticed(void **state)
+{
+    enum { OTHERS = 128 };
+    char path[PATH_SIZE], name[PATH_SIZE];
+    uint8_t pixels[BYTES];
+    struct shard *shard, *others[OTHERS];
+    (void)state;
+    dataset_close(make(OTHERS + 1, 1, path));
+    assert_int_equal(path_join(name, path, "shard-0000.h5"), IDDPM_OK);
+    assert_int_equal(shard_open(&shard, name), IDDPM_OK);
+    assert_int_equal(shard_read(shard, 0, 1, pixels, NULL), IDDPM_OK);
+    assert_int_equal(shard_check(shard), IDDPM_OK);
+    assert_int_equal(shard_read(shard, 1, 1, pixels, NULL), IDDPM_OK);
+    assert_int_equal(truncate(name, 4000), 0);
+    dataset_close(make(OTHERS, 1, path));
+    assert_int_equal(path_join(name, path, "shard-0000.h5"), IDDPM_OK);
+    for (int i = 0; i < OTHERS; i++) assert_int_equal(shard_open(&others[i], name), IDDPM_OK);
+    assert_int_equal(shard_check(shard), IDDPM_FAILED);
+    assert_non_null(strstr(iddpm_error_text(), "shard-0000.h5: has become shorter"));
+    for (int i = 0; i < OTHERS; i++) shard_close(others[i]);
+    shard_close(shard);
+}
+
 static void damaged_indices_are_noticed(void **state)
 {
     static const struct {
@@ -445,6 +469,7 @@ int main(void)
         cmocka_unit_test(there_may_be_more_shards_than_files),
         cmocka_unit_test(damaged_shards_are_noticed),
         cmocka_unit_test(a_shard_cut_off_while_it_is_read_is_noticed),
+        cmocka_unit_test(a_shard_cut_off_before_it_rests_is_noticed),
         cmocka_unit_test(damaged_indices_are_noticed),
     };
     log_set_quiet(true);
