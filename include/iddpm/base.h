@@ -111,6 +111,8 @@ void log_progress_show(struct log_progress *progress, double done, const char *e
 /* Joins into out[PATH_SIZE]; fails when it does not fit. */
 enum iddpm_status path_join(char *out, const char *folder, const char *name);
 enum iddpm_status path_make_folders(const char *path); /* mkdir -p */
+/* False only when there is surely nothing of that name: what a disk does not answer for must not be taken as gone, and
+ * whoever opens it then learns the reason. */
 bool path_exists(const char *path);
 bool path_is_folder(const char *path);
 /* Writes the whole of `text` as `path`: temporary file beside it, fsync, rename. Nothing half-written is ever seen. */

@@ -19,7 +19,7 @@ enum iddpm_status path_join(char *out, const char *folder, const char *name)
 bool path_exists(const char *path)
 {
     struct stat info;
-    return stat(path, &info) == 0;
+    return stat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 bool path_is_folder(const char *path)

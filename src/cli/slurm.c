@@ -15,60 +15,110 @@ static double answer_seconds = 20;
 
 extern char **environ;
 
-/* Up to the end of the stream; false when that does not come in time. */
-static bool read_answer(int fd, char *out, size_t size)
+/* What a command said, the end of it where it is long: what counts is the last line. */
+struct answer {
+    char out[1024], err[1024];
+    int status; /* of waitpid */
+};
+
+/* False at the end of the stream. */
+static bool read_more(int fd, char *text, size_t size)
+{
+    size_t length = strlen(text);
+    if (length == size - 1) { /* the first half goes */
+        length = size / 2;
+        memmove(text, text + size - 1 - length, length + 1);
+    }
+    ssize_t got = read(fd, text + length, size - 1 - length);
+    if (got > 0) text[length += (size_t)got] = 0;
+    return got > 0 || (got < 0 && errno == EINTR);
+}
+
+/* Up to the end of both streams; false when that does not come in time. */
+static bool read_answer(const int streams[2], struct answer *answer)
 {
     double until = clock_seconds() + answer_seconds;
-    size_t length = 0;
-    out[0] = 0;
+    struct pollfd ready[2] = {{.fd = streams[0], .events = POLLIN}, {.fd = streams[1], .events = POLLIN}};
+    answer->out[0] = answer->err[0] = 0;
     for (double left; (left = until - clock_seconds()) > 0;) {
-        struct pollfd ready = {.fd = fd, .events = POLLIN};
-        int n = poll(&ready, 1, (int)(left * 1000) + 1);
-        char rest[512];
-        bool room = length < size - 1;
-        ssize_t got = n > 0 ? read(fd, room ? out + length : rest, room ? size - 1 - length : sizeof rest) : 0;
-        if (n > 0 && got == 0) return true;
-        if (got > 0 && room) out[length += (size_t)got] = 0;
-        if ((n < 0 || got < 0) && errno != EINTR) break;
+        int n = poll(ready, 2, (int)(left * 1000) + 1);
+        if (n < 0 && errno != EINTR) return false;
+        if (n > 0 && ready[0].revents && !read_more(streams[0], answer->out, sizeof answer->out)) ready[0].fd = -1;
+        if (n > 0 && ready[1].revents && !read_more(streams[1], answer->err, sizeof answer->err)) ready[1].fd = -1;
+        if (ready[0].fd < 0 && ready[1].fd < 0) return true;
     }
     return false;
 }
 
-/* Runs squeue -h -j ID -o FORMAT; `out` gets what it says, errors too. False when it cannot be run or does not end.
- * Spawned, not forked: a fork copies page tables of all that a rank has in memory. */
-static bool ask(const char *id, const char *format, char *out, size_t size, int *status)
+static bool spawn(const char *id, const char *format, int out, int err, pid_t *pid)
 {
-    int ends[2];
-    pid_t pid;
     char *const argv[] = {"squeue", "-h", "-j", (char *)id, "-o", (char *)format, NULL};
     posix_spawn_file_actions_t actions;
-    if (pipe2(ends, O_CLOEXEC) != 0) return false;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
-    bool runs = posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ) == 0;
+    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+    bool runs = posix_spawnp(pid, argv[0], &actions, NULL, argv, environ) == 0;
     posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    if (runs) {
-        if (!read_answer(ends[0], out, size)) kill(pid, SIGKILL);
-        while (waitpid(pid, status, 0) < 0)
-            if (errno != EINTR) runs = false;
-    }
-    close(ends[0]);
     return runs;
 }
 
+/* Runs squeue -h -j ID -o FORMAT. False when it cannot be run. Spawned, not forked: a fork copies page tables of all
+ * that a rank has in memory. */
+static bool ask(const char *id, const char *format, struct answer *answer)
+{
+    int out[2], err[2];
+    pid_t pid;
+    if (pipe2(out, O_CLOEXEC) != 0) return false;
+    if (pipe2(err, O_CLOEXEC) != 0) {
+        close(out[0]);
+        close(out[1]);
+        return false;
+    }
+    bool runs = spawn(id, format, out[1], err[1], &pid);
+    close(out[1]);
+    close(err[1]);
+    if (runs) {
+        const int streams[2] = {out[0], err[0]};
+        if (!read_answer(streams, answer)) kill(pid, SIGKILL);
+        while (waitpid(pid, &answer->status, 0) < 0)
+            if (errno != EINTR) runs = false;
+    }
+    close(out[0]);
+    close(err[0]);
+    return runs;
+}
+
+/* The last line of standard output without the space around it; NULL when squeue has failed. Warnings, or what a
+ * site's wrapper has to say, come on the other stream or before it. */
+static const char *last_line(struct answer *answer)
+{
+    if (!WIFEXITED(answer->status) || WEXITSTATUS(answer->status) != 0) return NULL;
+    size_t length = strlen(answer->out);
+    while (length > 0 && strchr(" \n", answer->out[length - 1])) answer->out[--length] = 0;
+    const char *line = strrchr(answer->out, '\n');
+    line = line ? line + 1 : answer->out;
+    return line + strspn(line, " ");
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    while (*words && strcmp(word, *words) != 0) words++;
+    return *words != NULL;
+}
+
+/* Of a job in another state nothing is known of its processes: it waits, or is COMPLETING, while some of them may live
+ * on; so may those of a node that Slurm thinks failed. */
 enum job_state slurm_job_state(const char *id)
 {
-    static const char *const running[] = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"};
-    char answer[1024];
-    int status;
-    if (!ask(id, "%T", answer, sizeof answer, &status)) return JOB_UNKNOWN;
-    if (strstr(answer, "Invalid job id")) return JOB_ENDED; /* forgotten by now */
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return JOB_UNKNOWN;
-    for (size_t i = 0; i < sizeof running / sizeof *running; i++)
-        if (strncmp(answer, running[i], strlen(running[i])) == 0) return JOB_RUNNING;
-    return JOB_ENDED;
+    static const char *const running[] = {"RUNNING", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING", NULL},
+                             *const ended[] = {"",          "BOOT_FAIL", "CANCELLED", "COMPLETED",
+                                               "DEADLINE",  "FAILED",    "TIMEOUT",   "OUT_OF_MEMORY",
+                                               "PREEMPTED", "REVOKED",   NULL};
+    struct answer answer;
+    if (!ask(id, "%T", &answer)) return JOB_UNKNOWN;
+    const char *state = last_line(&answer);
+    if (!state) return strstr(answer.err, "Invalid job id") ? JOB_ENDED : JOB_UNKNOWN; /* forgotten by now */
+    return is_one_of(state, running) ? JOB_RUNNING : is_one_of(state, ended) ? JOB_ENDED : JOB_UNKNOWN;
 }
 
 /* ---- time limits ------------------------------------------------------------------------------------------------- */
@@ -108,10 +158,8 @@ bool slurm_duration(const char *text, double *seconds)
 
 double slurm_time_left(const char *id)
 {
-    char answer[1024];
-    int status;
+    struct answer answer;
     double seconds;
-    if (!ask(id, "%L", answer, sizeof answer, &status) || !WIFEXITED(status) || WEXITSTATUS(status) != 0) return 0;
-    answer[strcspn(answer, " \n")] = 0;
-    return slurm_duration(answer, &seconds) ? seconds : 0; /* UNLIMITED, NOT_SET */
+    const char *left = ask(id, "%L", &answer) ? last_line(&answer) : NULL;
+    return left && slurm_duration(left, &seconds) ? seconds : 0; /* UNLIMITED, NOT_SET */
 }

@@ -10,7 +10,8 @@
 bool slurm_duration(const char *text, double *seconds);
 /* Seconds to the time limit of a job; 0 when Slurm does not say, or there is none. */
 double slurm_time_left(const char *id);
-/* What a job is doing; JOB_UNKNOWN when Slurm does not answer within some seconds. */
+/* What a job is doing; JOB_UNKNOWN when Slurm does not answer within some seconds, or says of it neither that it runs
+ * nor that it has ended. */
 enum job_state slurm_job_state(const char *id);
 
 #endif

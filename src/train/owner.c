@@ -24,7 +24,8 @@ static const char *const field_names[OWNER_FIELDS] = {"job",     "cluster", "arr
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
-/* *there false: no such file. What cannot be understood is left empty. */
+/* *there false: no such file, which a file that cannot be read for now is not. What cannot be understood is left empty.
+ */
 static enum iddpm_status read_record(const char *path, struct owner_record *out, bool *there)
 {
     char *text;
@@ -141,28 +142,32 @@ static bool process_ends(const struct owner_record *there)
     return true;
 }
 
-/* Opened each time: that is when a network file system asks its server. */
-static bool last_touched(const char *path, struct timespec *out)
+/* Opened each time: that is when a network file system asks its server. *there false: no such file. */
+static enum iddpm_status last_touched(const char *path, struct timespec *out, bool *there)
 {
     struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool known = fd >= 0 && fstat(fd, &info) == 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), error = 0;
+    if (fd < 0 || fstat(fd, &info) != 0) error = errno;
     if (fd >= 0) close(fd);
-    if (known) *out = info.st_mtim;
-    return known;
+    *there = error == 0;
+    if (*there) *out = info.st_mtim;
+    if (error == 0 || error == ENOENT || error == ENOTDIR) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(error));
 }
 
-static bool shows_life(const struct owner *owner)
+static enum iddpm_status shows_life(const struct owner *owner, bool *lives)
 {
     struct timespec first, now;
+    bool there;
     double until = clock_seconds() + heartbeat_patience;
-    if (!last_touched(owner->path, &first)) return false;
-    while (clock_seconds() < until) {
+    *lives = false;
+    TRY(last_touched(owner->path, &first, &there));
+    while (there && !*lives && clock_seconds() < until) {
         clock_sleep(heartbeat_patience < 1 ? heartbeat_patience / 4 : 1);
-        if (!last_touched(owner->path, &now)) return false; /* it has ended */
-        if (now.tv_sec != first.tv_sec || now.tv_nsec != first.tv_nsec) return true;
+        TRY(last_touched(owner->path, &now, &there)); /* not there: it has ended */
+        *lives = there && (now.tv_sec != first.tv_sec || now.tv_nsec != first.tv_nsec);
     }
-    return false;
+    return IDDPM_OK;
 }
 
 static enum iddpm_status refuse(const struct owner *owner, const struct owner_record *there)
@@ -208,8 +213,10 @@ static enum iddpm_status judge(const struct owner *owner, const struct train_job
     }
     log_info("%s belongs to another job: watching for its signs of life, up to %.0f s", owner->folder,
              heartbeat_patience);
+    bool lives;
     *why = "it shows no sign of life";
-    return shows_life(owner) ? refuse(owner, there) : IDDPM_OK;
+    TRY(shows_life(owner, &lives));
+    return lives ? refuse(owner, there) : IDDPM_OK;
 }
 
 /* ---- claiming ---------------------------------------------------------------------------------------------------- */

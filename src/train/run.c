@@ -38,7 +38,7 @@ static enum iddpm_status list_checkpoints(const char *run, int64_t **steps, int 
     *steps = NULL;
     *n = 0;
     TRY(path_join(folder, run, "checkpoints"));
-    return path_is_folder(folder) ? checkpoint_list(folder, steps, n) : IDDPM_OK;
+    return path_exists(folder) ? checkpoint_list(folder, steps, n) : IDDPM_OK;
 }
 
 static enum iddpm_status try_to_verify(void *context, const char *path)

@@ -2,6 +2,7 @@
 # a killed one left behind stands in nobody's way.
 . "$(dirname "$0")/../support/shell.sh"
 . "$(dirname "$0")/../support/tiny_run.sh"
+echo "store: {max_failures: 16777216}" >>tiny.yaml # steps are quicker here than a fault ends
 
 # begin NAME DIR COMMAND ...: an endless run in DIR by COMMAND in the background, with output in NAME.out and NAME.err;
 # sets pid and returns once it trains
@@ -37,6 +38,17 @@ counts 1 "is being trained by"
 stops_well $pid
 [ ! -e busy/owner ] || complain "a run that ended has an owner"
 expect 0 "$iddpm" verify busy
+
+# Its owner file cannot be read for a while: nothing is written meanwhile, and training goes on.
+begin unread unread env
+mv unread/owner kept
+ln -s owner unread/owner
+wait_for grep -q "warning: no checkpoint at step .*unread/owner: cannot open" unread.err
+saved=$(grep -c "^saved" unread.out)
+mv -T kept unread/owner
+wait_for eval '[ "$(grep -c "^saved" unread.out)" -gt "$saved" ]'
+stops_well $pid
+expect 0 "$iddpm" verify unread
 
 # Killed, and started again at once.
 begin killed busy env

@@ -235,6 +235,24 @@ static void files_that_cannot_be(void **state)
     assert_false(path_exists("") || path_is_folder(""));
 }
 
+/* What cannot be looked at is not taken as gone. */
+static void files_that_are_not_there(void **state)
+{
+    (void)state;
+    char loop[PATH_SIZE], below[PATH_SIZE], file[PATH_SIZE];
+    assert_int_equal(path_join(loop, folder, "loop"), IDDPM_OK);
+    assert_int_equal(symlink("loop", loop), 0);
+    assert_true(path_exists(loop) && !path_is_folder(loop));
+    assert_int_equal(path_join(below, loop, "file"), IDDPM_OK);
+    assert_true(path_exists(below));
+    assert_int_equal(unlink(loop), 0);
+    assert_false(path_exists(loop) || path_exists(below));
+    assert_int_equal(path_join(file, folder, "loop"), IDDPM_OK);
+    assert_int_equal(path_write_text(file, ""), IDDPM_OK);
+    assert_false(path_exists(below)); /* below a file there is nothing */
+    assert_int_equal(unlink(file), 0);
+}
+
 static void time_goes_on(void **state)
 {
     (void)state;
@@ -258,6 +276,7 @@ int main(void)
         cmocka_unit_test(making_folders),
         cmocka_unit_test(texts_are_written_whole),
         cmocka_unit_test(files_that_cannot_be),
+        cmocka_unit_test(files_that_are_not_there),
         cmocka_unit_test(time_goes_on),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

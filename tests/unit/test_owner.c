@@ -102,6 +102,28 @@ static void removed_by_hand(void **state)
     says("owner was removed");
 }
 
+/* A file that cannot be opened is not one that is gone. Nothing but a link to itself does that to root as well. */
+static void cannot_be_read(void **state)
+{
+    (void)state;
+    struct timespec when;
+    bool there;
+    must(claim_as(&first, &no_job));
+    unlink(first.path);
+    assert_int_equal(symlink("owner", first.path), 0);
+    assert_int_equal(owner_check(&first), IDDPM_FAILED);
+    says("owner: cannot open");
+    assert_false(first.lost);
+    assert_int_equal(claim_as(&second, &no_job), IDDPM_FAILED);
+    says("owner: cannot open");
+    assert_int_equal(last_touched(first.path, &when, &there), IDDPM_FAILED);
+    assert_int_equal(shows_life(&first, &there), IDDPM_FAILED);
+    must(write_record(&first));
+    must(owner_check(&first));
+    must(last_touched(first.path, &when, &there));
+    assert_true(there);
+}
+
 static void living_process(void **state)
 {
     (void)state;
@@ -269,9 +291,19 @@ static void at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(comes_and_goes), TEST(removed_by_hand), TEST(living_process),   TEST(other_process_of_that_number),
-        TEST(dead_process),   TEST(restarted_job),   TEST(other_cluster),    TEST(other_job_elsewhere),
-        TEST(signs_of_life),  TEST(empty_file),      TEST(lock_left_behind), TEST(no_place),
+        TEST(comes_and_goes),
+        TEST(removed_by_hand),
+        TEST(cannot_be_read),
+        TEST(living_process),
+        TEST(other_process_of_that_number),
+        TEST(dead_process),
+        TEST(restarted_job),
+        TEST(other_cluster),
+        TEST(other_job_elsewhere),
+        TEST(signs_of_life),
+        TEST(empty_file),
+        TEST(lock_left_behind),
+        TEST(no_place),
         TEST(at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

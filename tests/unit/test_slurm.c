@@ -90,11 +90,20 @@ static void states(void **state)
         enum job_state state;
     } cases[] = {
         {"[ \"$*\" = '-h -j 12 -o %T' ] && echo RUNNING", JOB_RUNNING},
-        {"echo COMPLETING", JOB_RUNNING},
         {"echo SUSPENDED", JOB_RUNNING},
-        {"echo PENDING", JOB_ENDED},
+        {"echo 'squeue: warning: an option is old' >&2; echo RUNNING", JOB_RUNNING},
+        {"echo this is a cluster; echo; echo ' RUNNING '", JOB_RUNNING},
+        {"yes | head -c 100000; echo RUNNING; yes | head -c 100000 >&2", JOB_RUNNING},
         {"echo COMPLETED", JOB_ENDED},
+        {"echo CANCELLED", JOB_ENDED},
         {"true", JOB_ENDED},
+        {"echo squeue: warning >&2", JOB_ENDED},
+        {"echo COMPLETING", JOB_UNKNOWN},
+        {"echo PENDING", JOB_UNKNOWN},
+        {"echo NODE_FAIL", JOB_UNKNOWN},
+        {"echo RUNNINGLY", JOB_UNKNOWN},
+        {"echo this is a cluster", JOB_UNKNOWN},
+        {"echo Invalid job id; exit 1", JOB_UNKNOWN},
         {"echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", JOB_ENDED},
         {"echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1", JOB_UNKNOWN},
         {"echo RUNNING; exit 1", JOB_UNKNOWN},
@@ -119,6 +128,8 @@ static void time_left(void **state)
     assert_true(slurm_time_left("12") == 86410);
     assert_true(slurm_time_left("13") == 0); /* the script's status is 1 then */
     static const char *const none[] = {"echo UNLIMITED", "echo NOT_SET", "true", "echo 1:00; exit 1"};
+    squeue_is("echo warning >&2; echo news of the cluster; echo 1:30; echo late >&2");
+    assert_true(slurm_time_left("12") == 90);
     for (int i = 0; i < 4; i++) {
         squeue_is(none[i]);
         if (slurm_time_left("12") != 0) fail_msg("'%s' gave a time", none[i]);
