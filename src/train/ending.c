@@ -1,5 +1,6 @@
 #include "ending.h"
 
+#include <math.h>
 #include <time.h>
 
 #define RESERVE 10        /* seconds that the end of a program and its job script take */
@@ -8,6 +9,13 @@
 static void raise_to(double *longest, double seconds)
 {
     if (seconds > *longest) *longest = seconds;
+}
+
+/* Seconds, from the last check on. */
+static double needed(const struct ending *ending)
+{
+    double save = ending->longest_save > 0 ? ending->longest_save : ending->guessed_save;
+    return 1.5 * ending->work + 2 * save + RESERVE;
 }
 
 bool ending_is_near(struct ending *ending, double now)
@@ -19,9 +27,8 @@ bool ending_is_near(struct ending *ending, double now)
     else
         ending->step_began = now;
     ending->checked = now;
-    double work = inside ? ending->longest_piece : ending->longest_step;
-    double save = ending->longest_save > 0 ? ending->longest_save : ending->guessed_save;
-    return ending->end - now < 1.5 * work + 2 * save + RESERVE;
+    ending->work = inside ? ending->longest_piece : ending->longest_step;
+    return ending->end - now < needed(ending);
 }
 
 void ending_step_done(struct ending *ending, double now)
@@ -38,6 +45,13 @@ void ending_saved(struct ending *ending, double seconds)
 double ending_guess(double bytes)
 {
     return bytes / GUESSED_SPEED;
+}
+
+void ending_too_short(const struct ending *ending, char *out, size_t size)
+{
+    double left = ending->end - ending->step_began, need = ending->checked - ending->step_began + needed(ending);
+    snprintf(out, size, "the limit leaves %.0f s, a step and a checkpoint need %.0f s or more: ask for a longer limit",
+             left > 0 ? floor(left) : 0, ceil(need));
 }
 
 void ending_text(const struct ending *ending, char *out, size_t size)

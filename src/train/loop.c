@@ -13,6 +13,7 @@ struct loop {
     struct log_progress progress;
     struct saver saver;
     struct owner owner;
+    int64_t first_step; /* this job's */
 };
 
 static enum iddpm_status check_skipped(const struct loop *loop)
@@ -59,12 +60,23 @@ static enum iddpm_status write_metrics(struct loop *loop)
     return IDDPM_OK;
 }
 
-/* With everything saved. */
-static enum iddpm_status stopped(const struct loop *loop)
+/* Before its first step: the next job would come no further, so that status 75 would send it round for ever. */
+static enum iddpm_status too_short(const struct loop *loop)
+{
+    char why[160];
+    ending_too_short(&loop->trainer.ending, why, sizeof why);
+    return iddpm_error(IDDPM_FAILED, "no step was done from step %lld on, and nothing is lost: %s",
+                       (long long)loop->first_step, why);
+}
+
+/* Collective. Saves everything. */
+static enum iddpm_status stop(struct loop *loop)
 {
     const struct trainer *t = &loop->trainer;
     long long step = t->state->step, total = t->plan.total_steps;
     char why[64];
+    if (t->ending.near && t->state->step == loop->first_step) return too_short(loop);
+    TRY(save_last(&loop->saver));
     ending_text(&t->ending, why, sizeof why);
     if (t->ending.near)
         return iddpm_error(IDDPM_STOPPED,
@@ -84,10 +96,7 @@ static enum iddpm_status steps(struct loop *loop)
     int64_t total = t->plan.total_steps;
     while (t->state->step < total) {
         enum iddpm_status status = train_step(t);
-        if (status == IDDPM_STOPPED) {
-            TRY(save_last(&loop->saver));
-            return stopped(loop);
-        }
+        if (status == IDDPM_STOPPED) return stop(loop);
         TRY(status);
         TRY(check_skipped(loop));
         show(loop);
@@ -102,7 +111,8 @@ static enum iddpm_status steps(struct loop *loop)
 static enum iddpm_status save_after(struct loop *loop, enum iddpm_status failure)
 {
     char text[2048];
-    if (failure != IDDPM_FAILED || loop->saver.step == loop->trainer.state->step) return failure;
+    int64_t step = loop->trainer.state->step;
+    if (failure != IDDPM_FAILED || loop->saver.step == step || loop->first_step == step) return failure;
     snprintf(text, sizeof text, "%.2000s", iddpm_error_text());
     if (!owner_is_lost(&loop->owner) && save_now(&loop->saver) != IDDPM_OK) log_warn("%s", iddpm_error_text());
     return iddpm_error(failure, "%s", text);
@@ -154,7 +164,7 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     watchdog_at("opening the files of the run", t->state->step);
     TRY(parallel_agree(t->parallel, t->parallel->rank == 0 ? open_files(loop) : IDDPM_OK));
     loop->metrics.since = loop->saver.since = clock_seconds();
-    loop->metrics.since_step = t->state->step;
+    loop->metrics.since_step = loop->first_step = t->state->step;
     if (from.path[0]) log_info("continuing from %s, step %lld", from.path, (long long)t->state->step);
     log_info("%s: %llu parameters, batch %lld in %d leaves on %d rank%s, steps %lld to %lld", config->run.dir,
              (unsigned long long)net_parameters(t->net), (long long)config->train.batch_size, t->plan.leaves.total,

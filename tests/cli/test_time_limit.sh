@@ -14,6 +14,15 @@ expect 0 "$iddpm" verify limited
 expect 0 "$iddpm" train limited total_steps=$((step + 2)) --time-limit=1-0
 prints "continuing from limited/checkpoints/"
 
+# Too short for a step and a checkpoint: not 75, upon which a job would come back for the same again.
+expect 1 ranks 2 train limited total_steps=1000000 --time-limit 0:05
+counts 1 "no step was done from step $((step + 2)) on"
+says "s, a step and a checkpoint need 11 s or more: ask for a longer limit"
+expect 1 "$iddpm" train tiny.yaml run.dir=short --time-limit 0:05
+says "ask for a longer limit"
+[ -z "$(ls short/checkpoints)" ] || complain "a checkpoint of no step: $(ls short/checkpoints)"
+expect 0 "$iddpm" train short
+
 # Slurm is asked, once, when the option does not say it; it may not answer.
 mkdir bin
 slurm() { # COMMAND ...: in a job of Slurm whose squeue is bin/squeue

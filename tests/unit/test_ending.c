@@ -58,6 +58,24 @@ static void inside_a_step(void **state)
     assert_true(ending_is_near(&ending, 940)); /* 60 s are left, 1.5 x 40 + 2 x 5 + 10 needed */
 }
 
+/* What is said of a limit that is too short for one step. */
+static void too_short(void **state)
+{
+    (void)state;
+    char text[160];
+    struct ending ending = {.end = 1000, .guessed_save = 5};
+    assert_false(ending_is_near(&ending, 920.5)); /* 20 s are enough for what is known then */
+    assert_true(ending_is_near(&ending, 960));    /* 40 s are left, 1.5 x 39.5 + 2 x 5 + 10 needed */
+    ending_too_short(&ending, text, sizeof text);
+    assert_string_equal(text, "the limit leaves 79 s, a step and a checkpoint need 119 s or more: ask for a longer "
+                              "limit");
+    ending = (struct ending){.end = 1000, .guessed_save = 5};
+    assert_true(ending_is_near(&ending, 1001));
+    ending_too_short(&ending, text, sizeof text);
+    assert_string_equal(text, "the limit leaves 0 s, a step and a checkpoint need 20 s or more: ask for a longer "
+                              "limit");
+}
+
 static void says_when(void **state)
 {
     (void)state;
@@ -74,8 +92,8 @@ static void says_when(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(not_known), cmocka_unit_test(at_the_start),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(not_known),        cmocka_unit_test(at_the_start),
                                        cmocka_unit_test(by_what_was_seen), cmocka_unit_test(inside_a_step),
-                                       cmocka_unit_test(says_when)};
+                                       cmocka_unit_test(too_short),        cmocka_unit_test(says_when)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
