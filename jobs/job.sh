@@ -50,23 +50,47 @@ job_stage() { # ARGUMENT...: sets `staged`, the folder with the copy
     launch bash "$launch_folder/stage.sh" "$staged" "${configuration[@]}"
 }
 
+job_patience=120 # seconds, for a controller that is restarted, or whose place another takes
+
+# Asks scontrol until it answers: job_answer, and the status of its answer. 1 with no answer when time has run out.
+job_ask() { # ARGUMENT...: of scontrol
+    local until=$((SECONDS + job_patience)) status
+    while true; do
+        job_answer=$(scontrol "$@" 2>&1)
+        status=$?
+        # a refusal is an answer as well
+        if [ $status = 0 ] || grep -Eiq 'invalid job id|denied|disabled' <<<"$job_answer"; then return $status; fi
+        [ $SECONDS -lt $until ] || break
+        sleep $((job_patience < 5 ? 1 : 5))
+    done
+    echo "Slurm did not answer for $job_patience s: $job_answer" >&2
+    job_answer=''
+    return 1
+}
+
 # Puts the job back into the queue before the script ends, so that jobs that depend on this one wait for it.
 job_come_back() { # STATUS
     local id restarts=${SLURM_RESTART_COUNT:-0} most=${RETRIES:-0} why="failed with status $1"
     case $1 in
     0 | 2) return 0 ;; # done, or wrong: the same would come of it again
-    75) most=${MAX_RESTARTS:-100} why="stopped with everything saved" ;;
+    75) most=${MAX_RESTARTS:-100} why="stopped${launch_saved:+ with everything saved}" ;;
+    *) [ "$restarts" -lt "$most" ] || return 0 ;;
     esac
     [ -n "${SLURM_JOB_ID:-}" ] || return 0
     id=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID} id=${id:-$SLURM_JOB_ID}
     # not when it was cancelled meanwhile, or runs again elsewhere because this node was thought lost
-    scontrol show job -o "$id" | grep -q " JobState=RUNNING .* Restarts=$restarts " || return 0
-    if [ "$restarts" -lt "$most" ]; then
+    job_ask show job -o "$id"
+    [ -z "$job_answer" ] || grep -q " JobState=RUNNING .* Restarts=$restarts " <<<"$job_answer" || return 0
+    if [ "$restarts" -ge "$most" ]; then
+        why="job $id was restarted $restarts times"
+    elif [ -n "$job_answer" ]; then
         echo "$why: job $id goes back into the queue"
-        scontrol requeue "$id"
-    elif [ "$1" = 75 ]; then
-        echo "job $id was restarted $restarts times: not requeued; submit it again to continue" >&2
+        job_ask requeue "$id" && return
+        why="job $id could not go back into the queue${job_answer:+: $job_answer}"
+    else
+        why="$why: job $id could not go back into the queue"
     fi
+    echo "$why: not requeued; submit it again to continue" >&2
 }
 
 job() {

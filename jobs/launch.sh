@@ -1,6 +1,6 @@
 # Starting a program on the ranks of a Slurm allocation, or of this machine, and passing signals on to it. Sourced.
 #
-#   launch PROGRAM ARGUMENT...   returns the program's exit status
+#   launch PROGRAM ARGUMENT...   returns the program's exit status, or 75 when a signal ended it or kept it from starting
 #
 # Ranks and threads are those of the allocation. Without Slurm they come from RANKS (default: the largest power of two
 # that this machine has processors for) and THREADS (default 1). MPIRUN_OPTIONS are mpirun's, where it is used.
@@ -9,6 +9,7 @@
 
 launch_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 launch_power=''
+launch_saved='' # the last program that was stopped said by its status that everything is saved
 stop_asked='' # a signal has come: nothing is started any more
 
 if [ "$(id -u)" = 0 ]; then
@@ -66,6 +67,7 @@ launch_clean() {
 # mpirun would answer TERM and INT by killing them. A process group of its own keeps a terminal's ^C off the launcher.
 launch() {
     local pid='' status=75 interrupted=1 traps
+    launch_saved=''
     traps=$(trap -p USR1 TERM INT)
     trap 'stop_asked=1 interrupted=1; [ -z "$pid" ] || kill -USR1 "$pid" 2>/dev/null' USR1 TERM INT
     launch_command
@@ -80,9 +82,10 @@ launch() {
             wait "$pid"
             status=$?
         done
+        [ "$status" != 75 ] || launch_saved=1
     fi
     eval "${traps:-trap - USR1 TERM INT}"
-    # the signal may have come before the program was ready for it: then it ended by it
+    # The signal may have come before the program was ready for it, or another while it saved: then it ended by it.
     case $stop_asked:$status in 1:130 | 1:138 | 1:143) status=75 ;; esac
     case $status in 0 | 2 | 75) ;; *) launch_clean ;; esac
     return "$status"
