@@ -3,6 +3,7 @@
  * usage: mpirun -n RANKS bench_reduction [ELEMENTS] (default: the parameters of the CIFAR-10 network) */
 #include "models.h"
 
+#include "iddpm/kernels.h"
 #include "iddpm/net.h"
 #include "iddpm/parallel.h"
 
@@ -36,7 +37,7 @@ int main(int argc, char **argv)
     size_t n = argc > 1 ? (size_t)atoll(argv[1]) : 52546438;
     n = (n + NET_BLOCK - 1) / NET_BLOCK * NET_BLOCK;
     bench_check(mem_alloc(&data, n, sizeof *data, "gradient"));
-    bench_check(reducer_create(&reducer, &parallel, n, NET_BLOCK));
+    bench_check(reducer_create(&reducer, &parallel, n, NET_BLOCK, add_floats));
     for (int tree = 0; tree < 2; tree++) {
         double seconds = seconds_of(&parallel, tree ? reducer : NULL, data, n);
         if (parallel.rank == 0)

@@ -75,7 +75,9 @@ struct part parallel_own(int rank, int size, size_t n, size_t block);
  * sum of its own part; elsewhere its array then holds partial sums of no use. */
 #define REDUCER_BUCKET ((size_t)1 << 20) /* floats that travel together */
 struct reducer;
-enum iddpm_status reducer_create(struct reducer **out, const struct parallel *parallel, size_t n, size_t block);
+typedef void reducer_add_fn(size_t n, const float *restrict x, float *restrict y); /* y += x */
+enum iddpm_status reducer_create(struct reducer **out, const struct parallel *parallel, size_t n, size_t block,
+                                 reducer_add_fn *add);
 void reducer_destroy(struct reducer *reducer);
 size_t reducer_bytes(const struct parallel *parallel); /* that one allocates */
 /* A sum: begin on every rank, then, as elements get their final values on this rank, ready, in the same order on all

@@ -17,6 +17,24 @@ void copy_rows(int64_t rows, int c, const float *x, int x_pitch, float *y, int y
     }
 }
 
+/* Fewer are not worth waking threads for: the gradients of biases come by the hundred. */
+enum { WORTH_THREADS = 1 << 15 };
+
+void add_floats(size_t n, const float *restrict x, float *restrict y)
+{
+#pragma omp parallel for schedule(static) if (n >= WORTH_THREADS)
+    for (size_t i = 0; i < n; i++) y[i] += x[i];
+}
+
+void add_and_clear(size_t n, float *restrict x, float *restrict y)
+{
+#pragma omp parallel for schedule(static) if (n >= WORTH_THREADS)
+    for (size_t i = 0; i < n; i++) {
+        y[i] += x[i];
+        x[i] = 0;
+    }
+}
+
 void timestep_embedding(int n, const double *t, int dim, float *y, int y_pitch)
 {
     int half = dim / 2;

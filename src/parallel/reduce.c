@@ -64,6 +64,7 @@ struct task {
 
 struct reducer {
     const struct parallel *parallel;
+    reducer_add_fn *add;
     int levels, n_buckets;
     struct part mine[LEVELS_MAX], theirs[LEVELS_MAX]; /* halves at each level */
     struct bucket *buckets;
@@ -75,12 +76,14 @@ struct reducer {
     size_t n;
 };
 
-enum iddpm_status reducer_create(struct reducer **out, const struct parallel *parallel, size_t n, size_t block)
+enum iddpm_status reducer_create(struct reducer **out, const struct parallel *parallel, size_t n, size_t block,
+                                 reducer_add_fn *add)
 {
     TRY(mem_alloc(out, 1, sizeof **out, "reduction"));
     struct reducer *r = *out;
     struct part now = {0, n};
-    *r = (struct reducer){.parallel = parallel, .n = n, .n_buckets = (int)((n + REDUCER_BUCKET - 1) / REDUCER_BUCKET)};
+    *r = (struct reducer){
+        .parallel = parallel, .add = add, .n = n, .n_buckets = (int)((n + REDUCER_BUCKET - 1) / REDUCER_BUCKET)};
     for (int bit = 1; bit < parallel->size; bit *= 2, r->levels++) {
         r->mine[r->levels] = half_of(now, block, parallel->rank & bit);
         r->theirs[r->levels] = half_of(now, block, !(parallel->rank & bit));
@@ -146,8 +149,7 @@ static void go_on(struct reducer *r, struct task *task)
 
 static void add_arrived(struct reducer *r, struct task *task)
 {
-    float *to = r->data + task->now.first;
-    for (size_t i = 0; i < task->now.count; i++) to[i] += task->arrived[i];
+    r->add(task->now.count, task->arrived, r->data + task->now.first);
     task->level++;
     go_on(r, task);
 }

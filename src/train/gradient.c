@@ -98,12 +98,6 @@ static int stack_depth(int leaf)
     return __builtin_popcount((unsigned)leaf);
 }
 
-static void add_and_clear(float *restrict to, float *restrict from, size_t count)
-{
-    for (size_t i = 0; i < count; i++) to[i] += from[i];
-    memset(from, 0, count * sizeof *from);
-}
-
 struct leaf_sum {
     struct trainer *trainer;
     int leaf;
@@ -118,7 +112,7 @@ static void after_op(void *context, size_t first, size_t count)
     int depth = stack_depth(sum->leaf);
     bool last = sum->leaf == t->plan.leaves.count - 1;
     for (int done = sum->leaf + 1; done % 2 == 0; done /= 2, depth--)
-        add_and_clear(t->grads[depth - 1] + first, t->grads[depth] + first, count);
+        add_and_clear(count, t->grads[depth] + first, t->grads[depth - 1] + first);
     if (!last || !t->config->parallel.overlap) return;
     stopwatch_mark(&t->watch, TIME_COMPUTE);
     reducer_ready(t->reducer, first, count);

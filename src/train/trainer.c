@@ -23,7 +23,7 @@ static enum iddpm_status create_gradients(struct trainer *t)
     for (int i = 0; i < t->plan.gradients; i++) TRY(mem_alloc(&t->grads[i], flat, sizeof(float), "gradient"));
     TRY(mem_alloc(&t->squares, flat / NET_BLOCK, sizeof *t->squares, "norms of the gradient"));
     if (t->plan.reduction == REDUCTION_MPI_ALLREDUCE) return IDDPM_OK;
-    return reducer_create(&t->reducer, t->parallel, flat, NET_BLOCK);
+    return reducer_create(&t->reducer, t->parallel, flat, NET_BLOCK, add_floats);
 }
 
 static enum iddpm_status create_buffers(struct trainer *t)

@@ -1,5 +1,6 @@
 /* The sum over ranks whose bits do not depend on how many there are, and the parts that ranks own. */
 #include "check.h"
+#include "iddpm/kernels.h"
 #include "ranks.h"
 
 #include <stdlib.h>
@@ -56,7 +57,7 @@ static void check_size(size_t n)
     struct part own = parallel_own(ranks.rank, ranks.size, n, BLOCK);
     assert_int_equal(mem_alloc(&want, n, sizeof *want, "values"), IDDPM_OK);
     assert_int_equal(mem_alloc(&got, n, sizeof *got, "values"), IDDPM_OK);
-    assert_int_equal(reducer_create(&reducer, &ranks, n, BLOCK), IDDPM_OK);
+    assert_int_equal(reducer_create(&reducer, &ranks, n, BLOCK, add_floats), IDDPM_OK);
     tree_sum(0, LEAVES, n, want);
     for (int telling = 0; telling < TELLINGS; telling++) {
         tree_sum(ranks.rank * mine, mine, n, got);

@@ -124,6 +124,27 @@ static void copies(void **state)
     plane_free(&y);
 }
 
+/* Sizes around that from which threads share the work, on several of them; what lies behind is not touched. */
+static void sums(void **state)
+{
+    static const size_t sizes[] = {0, 1, 77, (1 << 15) - 1, 1 << 15, 100003};
+    enum { MOST = 100004 };
+    static float x[MOST], y[MOST], z[MOST];
+    (void)state;
+    kernels_set_threads(3);
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        for (size_t i = 0; i < MOST; i++) x[i] = (float)(i + 1), y[i] = z[i] = 0.1F * (float)(i % 1000);
+        add_floats(sizes[k], x, y);
+        add_and_clear(sizes[k], x, z);
+        for (size_t i = 0; i < MOST; i++) {
+            bool in = i < sizes[k];
+            float before = 0.1F * (float)(i % 1000), other = (float)(i + 1), sum = before + other;
+            assert_true(y[i] == (in ? sum : before) && z[i] == y[i] && x[i] == (in ? 0 : other));
+        }
+    }
+    kernels_set_threads(1);
+}
+
 /* ---- dropout ----------------------------------------------------------------------------------------------------- */
 
 struct dropout {
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test(silu_is_exact),
         cmocka_unit_test(silu_backward_is_its_slope),
         cmocka_unit_test(copies),
+        cmocka_unit_test(sums),
         cmocka_unit_test(dropout_is_a_function_of_its_key),
         cmocka_unit_test(dropout_rate),
         cmocka_unit_test(timesteps),
