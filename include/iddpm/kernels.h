@@ -16,7 +16,7 @@ const char *kernels_isa(void);
 void kernels_set_threads(int threads);
 int kernels_threads(void);
 /* After kernels_set_threads: has OpenBLAS take the buffers of all threads now, once there is known to be memory for
- * them. It would take them at its first product, and where there is none try again for ever. */
+ * them. It would take them at its first products, and where there is none try again for ever. */
 enum iddpm_status kernels_reserve(void);
 /* Denormals to zero on the calling thread and on all OpenMP threads. */
 void kernels_flush_denormals(void);
