@@ -1,7 +1,8 @@
-# train_faults.sh BUILD every KIND | BUILD sample SEED: a continued run of a tiny network on two ranks, in which the k-th
-# write, pwrite, ftruncate, fallocate, fsync, rename or close on a file of the run fails on one rank, once or from then on
-# (tests/faults/fail_io.c). It must recover or end within 20 s: then on all ranks, with one message that names rank, host
-# and cause. The checkpoint from before is whole, no other file is left, and the run goes on without the fault.
+# train_faults.sh BUILD every KIND RANK STEP | BUILD sample SEED: a continued run of a tiny network on two ranks, in which
+# the k-th write, pwrite, ftruncate, fallocate, fsync, rename or close on a file of the run fails on one rank, once or from
+# then on (tests/faults/fail_io.c): k = STEP, 2 STEP, ... to the end of the run. It must recover or end within 20 s: then on
+# all ranks, with one message that names rank, host and cause. The checkpoint from before is whole, no other file is left,
+# and the run goes on without the fault.
 . "$(dirname "$0")/shell.sh"
 build=$(cd "$1" && pwd)
 way=$2
@@ -95,13 +96,12 @@ sample) # the first and the last, and 30 others
         done
     done
     ;;
-every) # of the start and the first of the two checkpoints
-    for r in 0 1; do
-        for call in $(seq $((calls[r] / 2 + 20))); do fault $r "$3" "$call"; done
-    done
+every) # of the start, two checkpoints with their lines of metrics, and the end
+    [ "$3" = once ] || tries=1 # without pauses
+    for call in $(seq "$5" "$5" "${calls[$4]}"); do fault "$4" "$3" "$call"; done
     ;;
 esac
 echo "$tried faults: $ended ended the run, the others did not; ranks make ${calls[*]} calls"
-[ "$ended" -gt 0 ] || complain "no fault ended a run: was there one?"
+[ "$3" = once ] || [ "$ended" -gt 0 ] || complain "no fault ended a run: was there one?"
 [ "$3" = forever ] || [ "$ended" -lt "$tried" ] || complain "no run recovered"
 finish

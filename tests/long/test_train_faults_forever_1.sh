@@ -1,0 +1,3 @@
+#!/bin/bash
+# Every file operation of rank 1 under training fails in turn, and all after it.
+exec bash "$(dirname "$0")/../support/train_faults.sh" "$1" every forever 1 "${STEP:-1}"
