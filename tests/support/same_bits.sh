@@ -23,10 +23,6 @@ train() { # RANKS RUN [key=value ...]
     timeout 300 mpirun --oversubscribe --bind-to none -n "$1" "$iddpm" train "$work/tiny.yaml" "run.dir=$work/$2" "${@:3}"
 }
 
-metrics() { # RUN: without what depends on time
-    sed -E 's/"(seconds[a-z_]*|images_per_s|peak_bytes)": [^,}]*[,}]//g' "$1/metrics.jsonl"
-}
-
 last=checkpoints/$(printf 'step-%08d.h5' "$steps")
 
 same_as_first() { # RUN
@@ -53,8 +49,8 @@ expect 0 train 1 moved
 same_as_first moved
 
 # each time on another number of ranks and threads
-kills=0
-while [ "$kills" -lt "$most" ]; do
+kills=0 begin=$SECONDS
+while [ "$kills" -lt "$most" ] && [ $((SECONDS - begin)) -lt $((60 * most)) ]; do
     ranks=$((1 << RANDOM % 4))
     train $ranks killed "parallel.threads=$((1 + RANDOM % 2))" >log 2>&1 </dev/null &
     launcher=$!
@@ -64,6 +60,7 @@ while [ "$kills" -lt "$most" ]; do
     wait "$launcher" 2>/dev/null
     ! [ -e "killed/$last" ] || rm "killed/$last" # the end came first: once more from the checkpoint before
 done
+[ "$kills" = "$most" ] || complain "only $kills of $most kills in $((SECONDS - begin)) s: $(tail -n 20 log)"
 expect 0 train 4 killed
 same_as_first killed
 bash "$here/jobs/clean-shm.sh"
