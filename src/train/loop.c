@@ -125,8 +125,7 @@ static enum iddpm_status open_files(struct loop *loop)
     char path[PATH_SIZE];
     TRY(owner_check(&loop->owner));
     TRY(run_write_config(config, loop->saver.config_text));
-    TRY(owner_check(&loop->owner));
-    TRY(metrics_open(&loop->metrics, config->run.dir, loop->trainer.state->step));
+    TRY(metrics_open(&loop->metrics, &loop->owner, config->run.dir, loop->trainer.state->step));
     TRY(path_join(path, config->run.dir, "log.txt"));
     return log_open(path);
 }

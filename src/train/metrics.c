@@ -125,7 +125,7 @@ static int64_t line_step(const char *line, const char *prefix)
 }
 
 /* Keeps whole lines of steps up to `step` (and a heading): what a killed run wrote after its last checkpoint goes. */
-static enum iddpm_status cut_back(const char *path, const char *prefix, bool heading, int64_t step)
+static enum iddpm_status cut_back(struct owner *owner, const char *path, const char *prefix, bool heading, int64_t step)
 {
     char *text, *to;
     if (!path_exists(path)) return IDDPM_OK;
@@ -139,26 +139,27 @@ static enum iddpm_status cut_back(const char *path, const char *prefix, bool hea
         to += end + 1 - from;
     }
     *to = 0;
-    enum iddpm_status status = path_write_text(path, text);
+    enum iddpm_status status = owner_check(owner);
+    if (status == IDDPM_OK) status = path_write_text(path, text);
     free(text);
     return status;
 }
 
-static enum iddpm_status open_one(FILE **out, const char *run, const char *name, const char *prefix, bool heading,
-                                  int64_t step)
+static enum iddpm_status open_one(struct owner *owner, FILE **out, const char *run, const char *name,
+                                  const char *prefix, bool heading, int64_t step)
 {
     char path[PATH_SIZE];
     TRY(path_join(path, run, name));
-    TRY(cut_back(path, prefix, heading, step));
+    TRY(cut_back(owner, path, prefix, heading, step));
     *out = fopen(path, "a");
     if (!*out) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
     return IDDPM_OK;
 }
 
-enum iddpm_status metrics_open(struct metrics *metrics, const char *run, int64_t step)
+enum iddpm_status metrics_open(struct metrics *metrics, struct owner *owner, const char *run, int64_t step)
 {
-    TRY(open_one(&metrics->json, run, "metrics.jsonl", "{\"step\": ", false, step));
-    return open_one(&metrics->csv, run, "progress.csv", "", true, step);
+    TRY(open_one(owner, &metrics->json, run, "metrics.jsonl", "{\"step\": ", false, step));
+    return open_one(owner, &metrics->csv, run, "progress.csv", "", true, step);
 }
 
 enum iddpm_status metrics_sync(struct metrics *metrics)

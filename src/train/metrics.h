@@ -3,6 +3,7 @@
 #ifndef IDDPM_TRAIN_METRICS_H
 #define IDDPM_TRAIN_METRICS_H
 
+#include "owner.h"
 #include "step.h"
 
 struct metrics {
@@ -11,8 +12,9 @@ struct metrics {
     int64_t since_step;
 };
 
-/* Rank 0 only. Opens both files for appending, cut back to lines of steps up to `step`. */
-enum iddpm_status metrics_open(struct metrics *metrics, const char *run, int64_t step);
+/* Rank 0 only. Opens both files for appending, cut back to lines of steps up to `step`; fails before either is replaced
+ * when the run has another owner. */
+enum iddpm_status metrics_open(struct metrics *metrics, struct owner *owner, const char *run, int64_t step);
 /* What the ranks used since the last line. */
 struct metrics_usage {
     double peak_bytes;          /* of the rank that has used most */

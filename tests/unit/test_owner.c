@@ -2,6 +2,8 @@
  * for its times of waiting. */
 #include "../../src/train/owner.c"
 
+#include "../../src/train/metrics.h"
+
 #include "check.h"
 #include "scratch.h"
 
@@ -156,6 +158,34 @@ static void dead_process(void **state)
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
+/* Neither file of metrics is cut back by a job that does not own the run any more. */
+static void metrics_of_another(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"metrics.jsonl", "progress.csv"}, *const texts[] = {
+                                                                              "{\"step\": 1}\n{\"step\": 2}\n",
+                                                                              "step\n1\n2\n"};
+    for (int i = 0; i < 2; i++) { /* each alone: the first must not stand before the second */
+        struct metrics metrics = {0};
+        char path[PATH_SIZE], *text;
+        must(claim_as(&first, &no_job));
+        must(path_join(path, run, names[i]));
+        must(path_write_text(path, texts[i]));
+        strcpy(first.mine.v[OWNER_TOKEN], "of another");
+        must(write_record(&first));
+        strcpy(first.mine.v[OWNER_TOKEN], first.token);
+        assert_int_equal(metrics_open(&metrics, &first, run, 1), IDDPM_FAILED);
+        says("was taken over by");
+        metrics_close(&metrics);
+        must(path_read_text(path, 1000, &text));
+        assert_string_equal(text, texts[i]);
+        free(text);
+        unlink(path);
+        unlink(first.path);
+        owner_release(&first);
+    }
+}
+
 static void restarted_job(void **state)
 {
     (void)state;
@@ -297,6 +327,7 @@ int main(void)
         TEST(living_process),
         TEST(other_process_of_that_number),
         TEST(dead_process),
+        TEST(metrics_of_another),
         TEST(restarted_job),
         TEST(other_cluster),
         TEST(other_job_elsewhere),
