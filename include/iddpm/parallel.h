@@ -51,14 +51,15 @@ _Noreturn void parallel_abort(const struct parallel *parallel, enum iddpm_status
  * one that says which ranks are where and which do not answer. Time in which the process was stopped does not count.
  * One at a time. */
 enum iddpm_status watchdog_start(const struct parallel *parallel, double seconds);
-/* Where this rank's stalled threads meet: files in `folder`, made when they need it. "": they do not meet. `beat` (may
- * be NULL) is called by the thread every 10 s. */
+/* Not collective. Where the stalled threads of all ranks meet: in a folder stalled-TOKEN in `folder`, of a name for
+ * this one watchdog and made when they need it; rank 0 removes those that jobs left there more than ten minutes ago.
+ * "": they do not meet. `beat` (may be NULL) is called every 10 s by a thread of its own. */
 typedef void watchdog_beat_fn(void *context);
-void watchdog_serve(const char *folder, watchdog_beat_fn *beat, void *context);
+enum iddpm_status watchdog_serve(const char *folder, watchdog_beat_fn *beat, void *context);
 /* Where the main thread is: `place` is a string constant ("reduction"), step -1 for none. Cheap, never fails, also
  * without a watchdog. To be called before whatever may take long: reads, waits for other ranks, a microbatch. */
 void watchdog_at(const char *place, int64_t step);
-/* Ends the thread. `context` is not used any more after it. */
+/* Ends the threads. `context` is not used any more after it. */
 void watchdog_stop(void);
 
 /* ---- reduction in a fixed tree (reduce.c) ------------------------------------------------------------------------ */

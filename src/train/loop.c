@@ -135,13 +135,11 @@ static enum iddpm_status claim(struct loop *loop, const struct train_job *job)
 {
     const struct config *config = loop->trainer.config;
     const struct parallel *parallel = loop->trainer.parallel;
-    char stalled[PATH_SIZE];
     if (!*config->run.dir) return config_error(config, "run.dir", "not set: give the run a folder");
     TRY(owner_claim(&loop->owner, parallel, job, config->run.dir));
-    TRY(path_join(stalled, config->run.dir, "stalled"));
     TRY(watchdog_start(parallel, config->parallel.watchdog));
-    watchdog_serve(stalled, parallel->rank == 0 ? owner_beat : NULL, &loop->owner);
-    return IDDPM_OK;
+    watchdog_beat_fn *beat = parallel->rank == 0 ? owner_beat : NULL;
+    return parallel_agree(parallel, watchdog_serve(config->run.dir, beat, &loop->owner));
 }
 
 /* Collective: the state to start from, and the files of the run. */

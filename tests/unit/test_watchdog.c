@@ -103,7 +103,7 @@ static void silence_ends(void **state)
     pid_t child = fork();
     if (child == 0) {
         be(0, 1, 2);
-        if (create_thread() != 0) _exit(77);
+        if (create_thread(&dog.thread, watch, "watchdog") != 0) _exit(77);
         for (int i = 0; i < 40; i++) {
             watchdog_at("forward pass", 7);
             clock_sleep(0.1);
@@ -134,8 +134,8 @@ static void never(void **state)
     if (child == 0) {
         be(0, 1, 0);
         dog.tick = 0.05;
-        watchdog_serve("", count_beat, said);
-        if (create_thread() != 0) _exit(77);
+        must(watchdog_serve("", count_beat, said));
+        if (create_thread(&dog.thread, watch, "watchdog") != 0) _exit(77);
         dog.started = true;
         double until = clock_seconds() + 20;
         while (!beats && clock_seconds() < until) clock_sleep(0.01);
@@ -149,18 +149,87 @@ static void never(void **state)
     expect_said("");
 }
 
+static void hang(void *context)
+{
+    (void)context;
+    while (true) clock_sleep(60);
+}
+
+/* A sign of life on a disk that is gone takes the thread with it that gives it, and not the watchdog: of one rank as
+ * well, and when the main thread has come to wait for that thread. */
+static void beat_hangs(void **state)
+{
+    (void)state;
+    for (int at_the_end = 0; at_the_end < 2; at_the_end++) {
+        double before = clock_seconds();
+        pid_t child = fork();
+        if (child == 0) {
+            be(0, 1, 1);
+            must(watchdog_serve("", hang, NULL));
+            if (create_thread(&dog.thread, watch, "watchdog") != 0) _exit(77);
+            dog.started = true;
+            watchdog_at("forward pass", 7);
+            if (at_the_end) watchdog_stop();
+            clock_sleep(40);
+            _exit(77);
+        }
+        assert_int_equal(status_of(child), IDDPM_FAILED);
+        assert_true(clock_seconds() - before < 30);
+    }
+    expect_said("iddpm: rank 0 on n0: no progress for 1 s: forward pass of step 7\n"
+                "iddpm: rank 0 on n0: no progress for 1 s: waiting for the last sign of life of step 7\n");
+}
+
+/* Many ranks say nothing by themselves, unless nobody can tell of them. */
+static void few_lines(void **state)
+{
+    (void)state;
+    enum { RANKS = LINES_MAX + 1 };
+    pid_t children[2];
+    for (int rank = 0; rank < 2; rank++)
+        if ((children[rank] = fork()) == 0) {
+            be(rank, RANKS, 1);
+            watchdog_at("forward pass", 3);
+            end_process();
+        }
+    for (int rank = 0; rank < 2; rank++) assert_int_equal(status_of(children[rank]), IDDPM_FAILED);
+    expect_said("iddpm: no progress: ranks 0-1: forward pass of step 3\n"
+                "iddpm: ranks 2-16 on n0, ... do not answer: stopped, or the node is lost\n");
+    unlink(said);
+    pid_t child = fork();
+    if (child == 0) {
+        be(4, RANKS, 1);
+        must(path_join(dog.folder, said, "no folder"));
+        watchdog_at("forward pass", 3);
+        end_process();
+    }
+    assert_int_equal(status_of(child), IDDPM_FAILED);
+    expect_said("iddpm: rank 4 on n1: no progress for 1 s: forward pass of step 3\n");
+}
+
+/* Two jobs in one run do not meet. What one has left goes once it is old, and nothing else does. */
 static void old_words_go(void **state)
 {
     (void)state;
     pid_t child = fork();
     if (child == 0) {
+        char old[PATH_SIZE], young[PATH_SIZE], other[PATH_SIZE];
+        const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
         be(0, 2, 1);
-        leave_word("start");
-        char path[PATH_SIZE];
-        strcpy(path, dog.folder);
-        bool there = path_is_folder(path);
-        watchdog_serve(path, NULL, NULL);
-        _exit(there && !path_exists(path) ? 0 : 77);
+        dog.token = 1;
+        must(watchdog_serve(folder, NULL, NULL));
+        strcpy(old, dog.folder);
+        bool there = leave_word("start") && utimensat(AT_FDCWD, old, long_ago, 0) == 0;
+        dog.token = 2;
+        must(watchdog_serve(folder, NULL, NULL));
+        strcpy(young, dog.folder);
+        there = there && !path_exists(old) && strcmp(old, young) != 0 && leave_word("start");
+        must(path_join(other, folder, "stalled-engines"));
+        must(path_make_folders(other));
+        there = there && utimensat(AT_FDCWD, other, long_ago, 0) == 0;
+        dog.token = 3;
+        must(watchdog_serve(folder, NULL, NULL));
+        _exit(there && path_is_folder(young) && path_is_folder(other) ? 0 : 77);
     }
     assert_int_equal(status_of(child), 0);
 }
@@ -170,6 +239,6 @@ static void old_words_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(many_ranks), TEST(one_missing), TEST(silence_ends), TEST(never),
-                                       TEST(old_words_go)};
+                                       TEST(beat_hangs), TEST(few_lines),   TEST(old_words_go)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
