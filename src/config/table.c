@@ -108,7 +108,8 @@ const struct key keys[] = {
      .min = 0, .max = 1024},
     {"parallel.watchdog", KEY_NUMBER, AT(parallel.watchdog), "1800",
      "seconds without progress on a rank after which the job ends and says which rank stands where; several times the "
-     "longest of: reading a checkpoint, one phase of writing it, a microbatch on the slowest rank; 0: never",
+     "longest of: reading a checkpoint, one leaf's images into data.cache, one phase of writing it, a microbatch on "
+     "the slowest rank; 0: never",
      .min = 0, .max = UP},
 
     {"store.keep", KEY_INTEGER, AT(store.keep), "3", "newest checkpoints that stay", .min = 1, .max = 1 << 24},

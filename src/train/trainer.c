@@ -11,9 +11,13 @@ static enum iddpm_status create_readers(struct trainer *t)
     const struct leaves *leaves = &t->plan.leaves;
     double cache = t->config->data.cache * 0x1p30 / leaves->count;
     TRY(mem_alloc(&t->readers, (size_t)leaves->count, sizeof *t->readers, "readers"));
-    for (int i = 0; i < leaves->count; i++)
-        TRY(leaf_reader_create(&t->readers[i], t->data, leaves->first + i, leaves->total, (uint64_t)t->config->run.seed,
+    for (int i = 0; i < leaves->count; i++) {
+        int leaf = leaves->first + i;
+        bool keeps = leaf_cache_bytes(t->data, leaf, leaves->total, (uint64_t)cache) > 0;
+        watchdog_at(keeps ? "filling data.cache" : "opening the shards", -1);
+        TRY(leaf_reader_create(&t->readers[i], t->data, leaf, leaves->total, (uint64_t)t->config->run.seed,
                                (uint64_t)cache));
+    }
     return IDDPM_OK;
 }
 
@@ -57,7 +61,6 @@ enum iddpm_status trainer_create(struct trainer *t)
     watchdog_at("building the network", -1);
     TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, kernels_threads()));
     TRY(state_create(&t->state, config, t->net, t->parallel, t->diffusion->num_timesteps));
-    watchdog_at("opening the shards", -1);
     TRY(create_readers(t));
     TRY(create_gradients(t));
     return create_buffers(t);
