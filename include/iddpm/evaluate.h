@@ -41,6 +41,8 @@ struct model_options {
     int64_t step;          /* of the checkpoint, when a run is given; -1: the newest valid one */
     int batch, threads;
 };
+/* The folder of the run that a path names, or the one that a checkpoint lies in outside a run. */
+enum iddpm_status model_folder(const char *path, char folder[PATH_SIZE]);
 /* Collective. `path`: a run folder or a checkpoint. What is missing is named together with what there is. */
 enum iddpm_status model_load(struct model **out, const struct parallel *parallel, const char *path,
                              const struct model_options *options);

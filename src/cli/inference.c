@@ -24,6 +24,16 @@ void inference_options(struct inference *inference, struct option rows[INFERENCE
     memcpy(rows, table, sizeof table);
 }
 
+/* Collective. Silent ranks are told of in the folder of the run. */
+static enum iddpm_status watch(const struct parallel *parallel, const char *path, double seconds)
+{
+    char folder[PATH_SIZE] = "";
+    TRY(parallel_agree(parallel, parallel->rank == 0 ? model_folder(path, folder) : IDDPM_OK));
+    TRY(parallel_broadcast(parallel, folder, sizeof folder));
+    TRY(watchdog_start(parallel, seconds));
+    return parallel_agree(parallel, watchdog_serve(folder, NULL, NULL));
+}
+
 enum iddpm_status inference_start(struct cli *cli, const char *path, struct inference *inference)
 {
     stop_install();
@@ -33,10 +43,12 @@ enum iddpm_status inference_start(struct cli *cli, const char *path, struct infe
                                           .step = inference->step,
                                           .batch = (int)inference->batch,
                                           .threads = kernels_threads()};
+    TRY(watch(&cli->parallel, path, WATCHDOG_LEAST));
     TRY(model_load(&inference->model, &cli->parallel, path, &options));
     /* The key is the training run's, whose batches may be quicker. */
     double watchdog = inference->model->config->parallel.watchdog;
-    TRY(watchdog_start(&cli->parallel, watchdog > 0 && watchdog < WATCHDOG_LEAST ? WATCHDOG_LEAST : watchdog));
+    watchdog_stop();
+    TRY(watch(&cli->parallel, path, watchdog > 0 && watchdog < WATCHDOG_LEAST ? WATCHDOG_LEAST : watchdog));
     if (inference->seed < 0) inference->seed = inference->model->config->run.seed;
     if (!inference->noise_path) return IDDPM_OK;
     return parallel_agree(&cli->parallel, noise_read(&inference->noise, inference->noise_path));

@@ -32,7 +32,6 @@ static enum iddpm_status no_such_step(const char *folder, int64_t step)
 static enum iddpm_status find_in_run(const char *run, int64_t step, struct source *out)
 {
     char folder[PATH_SIZE];
-    snprintf(out->folder, sizeof out->folder, "%s", run);
     TRY(path_join(folder, run, "checkpoints"));
     if (step < 0) {
         TRY(run_newest_checkpoint(run, out->path, &step));
@@ -63,15 +62,24 @@ static void folder_of_checkpoint(const char *path, char *out)
     }
 }
 
-static enum iddpm_status find_checkpoint(const char *path, int64_t step, struct source *out)
+enum iddpm_status model_folder(const char *path, char folder[PATH_SIZE])
 {
     if (strlen(path) >= PATH_SIZE) return iddpm_error(IDDPM_USAGE, "the path of the run is too long");
+    if (path_is_folder(path))
+        strcpy(folder, path);
+    else
+        folder_of_checkpoint(path, folder);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status find_checkpoint(const char *path, int64_t step, struct source *out)
+{
+    TRY(model_folder(path, out->folder));
     if (!path_exists(path)) return iddpm_error(IDDPM_USAGE, "%s: no such run folder or checkpoint", path);
     if (path_is_folder(path)) return find_in_run(path, step, out);
     if (step >= 0)
         return iddpm_error(IDDPM_USAGE, "%s is a checkpoint; a step can be chosen only of a run folder", path);
     strcpy(out->path, path);
-    folder_of_checkpoint(path, out->folder);
     return IDDPM_OK;
 }
 
@@ -186,11 +194,14 @@ enum iddpm_status model_load(struct model **out, const struct parallel *parallel
     struct source source = {0};
     char *config = NULL;
     *out = NULL;
+    watchdog_at("looking for the checkpoint", -1);
     TRY(parallel_agree(parallel, parallel->rank == 0 ? inspect(path, options->step, &source, &config) : IDDPM_OK));
     enum iddpm_status status = parallel_broadcast(parallel, &source, sizeof source);
     if (status == IDDPM_OK) status = parallel_broadcast_text(parallel, &config);
+    watchdog_at("building the network", -1);
     if (status == IDDPM_OK) status = parallel_agree(parallel, build(out, &source, config, options));
     free(config);
+    watchdog_at("reading the checkpoint", -1);
     if (status == IDDPM_OK) status = read_weights(*out, parallel);
     if (status == IDDPM_OK) return status;
     model_destroy(*out);
