@@ -27,6 +27,9 @@ owner_says() { sed -n "s/^$2: //p" "$1/owner"; }
 said() { # FILE TEXT: once
     [ "$(grep -c "$2" "$1")" = 1 ] || complain "$1 does not say once '$2': $(cat "$1")"
 }
+ended_as() { # FILE TEXT: the error, once; a warning of it may stand before, when it was noticed behind a checkpoint
+    [ "$(grep -c "^iddpm: rank 0 on .*$2" "$1")" = 1 ] || complain "$1 does not say once '$2': $(cat "$1")"
+}
 
 # A second job, alone or on ranks, is refused; the first does not notice.
 begin first busy env
@@ -67,7 +70,7 @@ expect 1 env SLURM_JOB_ID=12 SLURM_CLUSTER_NAME=c "$iddpm" train again
 says "taken over by job 12 (restart 1), process"
 begin later again env SLURM_JOB_ID=12 SLURM_CLUSTER_NAME=c SLURM_RESTART_COUNT=2
 ends 1 $former
-said former.err "again was taken over by job 12 (restart 2), .*writes nothing more"
+ended_as former.err "again was taken over by job 12 (restart 2), .*writes nothing more"
 said later.err "again: taken over from job 12 (restart 1), .*restarted since"
 stops_well $pid
 expect 0 "$iddpm" verify again
@@ -77,7 +80,7 @@ begin lost lost mpirun --oversubscribe -n 2
 sed -i 's/^token: .*/token: 0123456789abcdef/; s/^host: .*/host: n7/' lost/owner
 touch mark
 ends 1 $pid
-said lost.err "lost was taken over by process .* on n7, .*writes nothing more"
+ended_as lost.err "lost was taken over by process .* on n7, .*writes nothing more"
 changed=$(find lost -type f -newer mark ! -name log.txt)
 [ -z "$changed" ] || complain "written by a run that was taken over: $changed"
 grep -q '^host: n7' lost/owner || complain "the owner file of another was removed"
