@@ -58,7 +58,7 @@ struct config {
     } train;
     struct {
         int64_t leaves;  /* 0: the default rule */
-        char *reduction; /* mpi_allreduce | reproducible */
+        char *reduction; /* reproducible | mpi_allreduce */
         bool overlap;
         int64_t threads; /* OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1 */
         double watchdog; /* seconds without progress after which a job ends; 0: never */

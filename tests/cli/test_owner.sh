@@ -44,8 +44,9 @@ expect 0 "$iddpm" verify busy
 
 # Its owner file cannot be read for a while: nothing is written meanwhile, and training goes on.
 begin unread unread env
-mv unread/owner kept
-ln -s owner unread/owner
+ln unread/owner kept
+ln -s owner loop
+mv -T loop unread/owner # at no moment is there no file
 wait_for grep -q "warning: no checkpoint at step .*unread/owner: cannot open" unread.err
 saved=$(grep -c "^saved" unread.out)
 mv -T kept unread/owner
