@@ -1,6 +1,7 @@
-/* Effective rate of each 3x3 convolution shape and pass, as a ratio to the multiply-add peak of the same threads
- * measured in the same run: one JSON line per measurement. bench_layer [INSTRUCTION SET]; threads by OMP_NUM_THREADS.
- */
+/* Effective rate (of the direct algorithm's operations) of each 3x3 convolution shape, pass and algorithm, as a ratio
+ * to the multiply-add peak of the same threads measured in the same run: one JSON line per measurement, and one per
+ * algorithm for the first eight shapes together. The algorithms take turns; caches are cold as in a network, whose
+ * other layers ran in between, unless --warm. bench_layer [--warm] [INSTRUCTION SET]; threads by OMP_NUM_THREADS. */
 #include "iddpm/kernels.h"
 
 #include <omp.h>
@@ -8,7 +9,9 @@
 #include <string.h>
 
 #define TRIES 20
-#define TRY_SECONDS 0.02
+#define ROUNDS 12
+#define IN_TOTAL 8              /* shapes */
+#define COLD_FLOATS (32u << 20) /* more than the last cache */
 
 static const struct conv_shape shapes[] = {
     {.n = 8, .h = 32, .w = 32, .c_in = 128, .c_out = 128, .stride = 1},
@@ -74,10 +77,13 @@ static double peak(void)
 
 enum pass { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT, PASSES };
 static const char *const pass_names[PASSES] = {"forward", "backward_input", "backward_weight"};
+#define ALGORITHMS (CONV_WINOGRAD4 + 1)
+static const char *const algorithm_names[ALGORITHMS] = {"direct", "winograd2", "winograd4"};
 
 struct layer {
     struct conv_shape shape;
-    float *x, *y, *weight, *forward, *backward, *bias, *scratch;
+    float *x, *y, *weight, *dweight, *bias;
+    float *packed[ALGORITHMS][2], *scratch[ALGORITHMS];
 };
 
 static void fill(size_t n, float *values)
@@ -102,14 +108,21 @@ static enum iddpm_status layer_create(struct layer *layer, const struct conv_sha
     TRY(mem_alloc(&layer->y, y, sizeof(float), "output"));
     TRY(mem_alloc(&layer->weight, weight, sizeof(float), "weight"));
     TRY(mem_alloc(&layer->bias, s->c_out, sizeof(float), "bias"));
-    TRY(mem_alloc(&layer->forward, conv3x3_packed_size(s->c_in, s->c_out, PACK_FORWARD), sizeof(float), "packed"));
-    TRY(mem_alloc(&layer->backward, conv3x3_packed_size(s->c_in, s->c_out, PACK_BACKWARD), sizeof(float), "packed"));
-    TRY(mem_alloc(&layer->scratch, conv3x3_scratch_size(s, omp_get_max_threads()), sizeof(float), "scratch"));
+    TRY(mem_alloc(&layer->dweight, weight, sizeof(float), "gradient"));
     fill(x, layer->x);
     fill(y, layer->y);
     fill(weight, layer->weight);
-    conv3x3_pack(s->c_in, s->c_out, PACK_FORWARD, layer->weight, layer->forward);
-    conv3x3_pack(s->c_in, s->c_out, PACK_BACKWARD, layer->weight, layer->backward);
+    for (s->algorithm = CONV_DIRECT; s->algorithm < ALGORITHMS; s->algorithm++) {
+        if (s->algorithm != CONV_DIRECT && s->stride != 1) continue;
+        size_t scratch = conv3x3_scratch_size(s, omp_get_max_threads());
+        TRY(mem_alloc(&layer->scratch[s->algorithm], scratch, sizeof(float), "scratch"));
+        for (enum conv_pack pack = PACK_FORWARD; pack <= PACK_BACKWARD; pack++) {
+            size_t size = conv3x3_packed_size(s, pack);
+            if (size == 0) continue;
+            TRY(mem_alloc(&layer->packed[s->algorithm][pack], size, sizeof(float), "packed weights"));
+            conv3x3_pack(s, pack, layer->weight, layer->packed[s->algorithm][pack]);
+        }
+    }
     return IDDPM_OK;
 }
 
@@ -118,67 +131,109 @@ static void layer_destroy(struct layer *layer)
     free(layer->x);
     free(layer->y);
     free(layer->weight);
+    free(layer->dweight);
     free(layer->bias);
-    free(layer->forward);
-    free(layer->backward);
-    free(layer->scratch);
+    for (int k = 0; k < ALGORITHMS; k++) {
+        free(layer->packed[k][PACK_FORWARD]);
+        free(layer->packed[k][PACK_BACKWARD]);
+        free(layer->scratch[k]);
+    }
 }
 
-static void layer_run(struct layer *layer, enum pass pass)
+static void layer_run(const struct layer *layer, enum pass pass)
 {
     const struct conv_shape *shape = &layer->shape;
+    const float *packed = layer->packed[shape->algorithm][pass == FORWARD ? PACK_FORWARD : PACK_BACKWARD];
+    float *scratch = layer->scratch[shape->algorithm];
+    if (!packed) packed = layer->weight;
     if (pass == FORWARD)
-        conv3x3_forward(shape, layer->x, layer->forward, layer->bias, NULL, 0, layer->y, layer->scratch);
+        conv3x3_forward(shape, layer->x, packed, layer->bias, NULL, 0, layer->y, scratch);
     else if (pass == BACKWARD_INPUT)
-        conv3x3_backward_input(shape, layer->y, layer->backward, layer->x, false, layer->scratch);
+        conv3x3_backward_input(shape, layer->y, packed, layer->x, false, scratch);
     else
-        conv3x3_backward_weight(shape, layer->x, layer->y, layer->weight, layer->bias, layer->scratch);
+        conv3x3_backward_weight(shape, layer->x, layer->y, layer->dweight, layer->bias, scratch);
 }
 
-/* Seconds of one run: the fastest of TRIES averages over TRY_SECONDS. */
-static double layer_seconds(struct layer *layer, enum pass pass)
+/* ---- measurement ------------------------------------------------------------------------------------------------- */
+
+struct bench {
+    float *sweep; /* [COLD_FLOATS]; NULL: warm */
+    double peak_gflops;
+    double total_gflop, total_seconds[ALGORITHMS];
+};
+
+/* Reads and writes more than the caches hold. */
+static void make_cold(const struct bench *bench)
 {
-    layer_run(layer, pass);
-    double best = 1e30;
-    for (int i = 0; i < TRIES; i++) {
-        double start = clock_seconds(), now = start;
-        int runs = 0;
-        for (; now - start < TRY_SECONDS; runs++, now = clock_seconds()) layer_run(layer, pass);
-        double seconds = (now - start) / runs;
-        best = seconds < best ? seconds : best;
-    }
-    return best;
+#pragma omp parallel for
+    for (size_t i = 0; i < COLD_FLOATS; i++) bench->sweep[i] += 1;
 }
 
-static enum iddpm_status measure(const struct conv_shape *shape, double peak_gflops)
+/* Seconds of one run of each algorithm, in turns: the fastest of ROUNDS. */
+static void layer_seconds(const struct bench *bench, struct layer *layer, enum pass pass, double *seconds)
 {
-    for (enum pass pass = FORWARD; pass < PASSES; pass++) {
-        struct layer layer = {0};
-        enum iddpm_status status = layer_create(&layer, shape);
-        if (status == IDDPM_OK) {
-            double points = (double)shape->n * ((shape->h + shape->stride - 1) / shape->stride) *
-                            ((shape->w + shape->stride - 1) / shape->stride);
-            double seconds = layer_seconds(&layer, pass);
-            double gflops = 2e-9 * 9 * shape->c_in * shape->c_out * points / seconds;
-            printf("{\"benchmark\": \"layer\", \"isa\": \"%s\", \"threads\": %d, \"n\": %d, \"h\": %d, \"w\": %d, "
-                   "\"c_in\": %d, \"c_out\": %d, \"stride\": %d, \"pass\": \"%s\", \"ms\": %.4f, \"gflops\": %.1f, "
-                   "\"peak_gflops\": %.1f, \"ratio\": %.3f}\n",
-                   kernels_isa(), omp_get_max_threads(), shape->n, shape->h, shape->w, shape->c_in, shape->c_out,
-                   shape->stride, pass_names[pass], 1e3 * seconds, gflops, peak_gflops, gflops / peak_gflops);
-            fflush(stdout);
+    for (int k = 0; k < ALGORITHMS; k++) seconds[k] = 1e30;
+    for (int round = 0; round < ROUNDS; round++)
+        for (int k = 0; k < ALGORITHMS; k++) {
+            if (!layer->scratch[k]) continue;
+            layer->shape.algorithm = (enum conv_algorithm)k;
+            if (bench->sweep)
+                make_cold(bench);
+            else
+                layer_run(layer, pass);
+            double start = clock_seconds();
+            layer_run(layer, pass);
+            double took = clock_seconds() - start;
+            if (took < seconds[k]) seconds[k] = took;
         }
-        layer_destroy(&layer);
-        TRY(status);
+}
+
+static void print(const struct bench *bench, const struct conv_shape *shape, const char *pass, const char *algorithm,
+                  double gflop, double seconds)
+{
+    printf("{\"benchmark\": \"layer\", \"isa\": \"%s\", \"threads\": %d, \"caches\": \"%s\", ", kernels_isa(),
+           omp_get_max_threads(), bench->sweep ? "cold" : "warm");
+    if (shape)
+        printf("\"n\": %d, \"h\": %d, \"w\": %d, \"c_in\": %d, \"c_out\": %d, \"stride\": %d, ", shape->n, shape->h,
+               shape->w, shape->c_in, shape->c_out, shape->stride);
+    printf("\"pass\": \"%s\", \"algorithm\": \"%s\", \"ms\": %.4f, \"gflops\": %.1f, \"peak_gflops\": %.1f, "
+           "\"ratio\": %.3f}\n",
+           pass, algorithm, 1e3 * seconds, gflop / seconds, bench->peak_gflops, gflop / seconds / bench->peak_gflops);
+    fflush(stdout);
+}
+
+static enum iddpm_status measure(struct bench *bench, const struct conv_shape *shape, bool in_total)
+{
+    struct layer layer = {0};
+    enum iddpm_status status = layer_create(&layer, shape);
+    double points = (double)shape->n * ((shape->h + shape->stride - 1) / shape->stride) *
+                    ((shape->w + shape->stride - 1) / shape->stride);
+    double gflop = 2e-9 * 9 * shape->c_in * shape->c_out * points, seconds[ALGORITHMS];
+    for (enum pass pass = FORWARD; pass < PASSES && status == IDDPM_OK; pass++) {
+        layer_seconds(bench, &layer, pass, seconds);
+        if (in_total) bench->total_gflop += gflop;
+        for (int k = 0; k < ALGORITHMS; k++) {
+            if (layer.scratch[k]) print(bench, shape, pass_names[pass], algorithm_names[k], gflop, seconds[k]);
+            if (in_total) bench->total_seconds[k] += seconds[k];
+        }
     }
-    return IDDPM_OK;
+    layer_destroy(&layer);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    enum iddpm_status status = kernels_select(argc > 1 ? argv[1] : NULL);
-    double peak_gflops = status == IDDPM_OK ? peak() : 0;
-    for (size_t i = 0; status == IDDPM_OK && i < sizeof shapes / sizeof shapes[0]; i++)
-        status = measure(&shapes[i], peak_gflops);
+    bool warm = argc > 1 && strcmp(argv[1], "--warm") == 0;
+    struct bench bench = {0};
+    enum iddpm_status status = kernels_select(argc > 1 + warm ? argv[1 + warm] : NULL);
+    if (status == IDDPM_OK && !warm) status = mem_alloc(&bench.sweep, COLD_FLOATS, sizeof(float), "sweep");
+    bench.peak_gflops = status == IDDPM_OK ? peak() : 0;
+    for (size_t i = 0; status == IDDPM_OK && i < sizeof shapes / sizeof shapes[0]; i++) {
+        status = measure(&bench, &shapes[i], i < IN_TOTAL);
+        for (int k = 0; status == IDDPM_OK && i == IN_TOTAL - 1 && k < ALGORITHMS; k++)
+            print(&bench, NULL, "total of eight shapes", algorithm_names[k], bench.total_gflop, bench.total_seconds[k]);
+    }
+    free(bench.sweep);
     if (status != IDDPM_OK) fprintf(stderr, "bench_layer: %s\n", iddpm_error_text());
     return (int)status;
 }

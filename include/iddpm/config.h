@@ -62,6 +62,7 @@ struct config {
         bool overlap;
         int64_t threads; /* OpenMP threads per rank; 0: OMP_NUM_THREADS, else 1 */
         double watchdog; /* seconds without progress after which a job ends; 0: never */
+        char *kernels;   /* of 3x3 convolutions: direct | winograd | auto */
     } parallel;
     struct {
         int64_t keep;         /* newest checkpoints kept */

@@ -11,7 +11,7 @@
 #ifndef IDDPM_NET_H
 #define IDDPM_NET_H
 
-#include "iddpm/base.h"
+#include "iddpm/kernels.h"
 
 #define NET_BLOCK 1024 /* elements to which a tensor is padded in flat arrays */
 
@@ -22,6 +22,9 @@ enum net_mode { NET_INFERENCE, NET_TRAINING };
 /* batch: the most images that one run may have. threads: OpenMP threads that kernels may use. */
 enum iddpm_status net_create(struct net **out, int batch, enum net_mode mode, int threads);
 void net_destroy(struct net *net);
+
+/* How 3x3 convolutions are computed; before building. CONV_CHOICE_DIRECT when not called. */
+void net_choose_kernels(struct net *net, enum conv_choice choice);
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 

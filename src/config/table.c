@@ -111,6 +111,10 @@ const struct key keys[] = {
      "longest of: reading a checkpoint, one leaf's images into data.cache, one phase of writing it, a microbatch on "
      "the slowest rank; 0: never",
      .min = 0, .max = UP},
+    {"parallel.kernels", KEY_WORD, AT(parallel.kernels), "auto",
+     "3x3 convolutions: direct, by minimal filtering (winograd) at stride 1, or for each layer what is the fastest on "
+     "the instruction set (auto); their last bits differ",
+     .words = "direct|winograd|auto"},
 
     {"store.keep", KEY_INTEGER, AT(store.keep), "3", "newest checkpoints that stay", .min = 1, .max = 1 << 24},
     {"store.keep_every", KEY_INTEGER, AT(store.keep_every), "0", "every k-th checkpoint stays too; 0: none", .min = 0,

@@ -86,14 +86,19 @@ void kernels_flush_denormals(void)
 
 /* ---- forwards ---------------------------------------------------------------------------------------------------- */
 
-size_t conv3x3_packed_size(int c_in, int c_out, enum conv_pack pack)
+enum conv_algorithm conv3x3_algorithm(enum conv_choice choice, const struct conv_shape *shape)
 {
-    return kernels->conv3x3_packed_size(c_in, c_out, pack);
+    return kernels->conv3x3_algorithm(choice, shape);
 }
 
-void conv3x3_pack(int c_in, int c_out, enum conv_pack pack, const float *weight, float *packed)
+size_t conv3x3_packed_size(const struct conv_shape *shape, enum conv_pack pack)
 {
-    kernels->conv3x3_pack(c_in, c_out, pack, weight, packed);
+    return kernels->conv3x3_packed_size(shape, pack);
+}
+
+void conv3x3_pack(const struct conv_shape *shape, enum conv_pack pack, const float *weight, float *packed)
+{
+    kernels->conv3x3_pack(shape, pack, weight, packed);
 }
 
 size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)

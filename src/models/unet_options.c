@@ -73,6 +73,12 @@ static enum iddpm_status check_classes(const struct config *config, int classes,
     return IDDPM_OK;
 }
 
+static enum conv_choice kernels_choice(const char *word)
+{
+    if (strcmp(word, "direct") == 0) return CONV_CHOICE_DIRECT;
+    return strcmp(word, "winograd") == 0 ? CONV_CHOICE_WINOGRAD : CONV_CHOICE_AUTO;
+}
+
 enum iddpm_status unet_options_from_config(const struct config *config, int classes, struct unet_options *out)
 {
     memset(out, 0, sizeof *out);
@@ -86,6 +92,7 @@ enum iddpm_status unet_options_from_config(const struct config *config, int clas
     out->num_heads = (int)config->model.num_heads;
     out->num_heads_upsample = (int)config->model.num_heads_upsample;
     out->use_scale_shift_norm = config->model.use_scale_shift_norm;
+    out->kernels = kernels_choice(config->parallel.kernels);
     TRY(channel_mult(config, out));
     TRY(check_sizes(config, out));
     const struct int_list *resolutions = &config->model.attention_resolutions;

@@ -115,6 +115,11 @@ void net_want_input_grad(struct net *net)
     net->want_input_grad = true;
 }
 
+void net_choose_kernels(struct net *net, enum conv_choice choice)
+{
+    net->conv_choice = choice;
+}
+
 int net_concat(struct net *net, int a, int b)
 {
     if (graph_broken(net, a) || graph_broken(net, b)) return NONE;

@@ -3,7 +3,6 @@
 #ifndef IDDPM_NET_GRAPH_H
 #define IDDPM_NET_GRAPH_H
 
-#include "iddpm/kernels.h"
 #include "iddpm/net.h"
 
 enum { OP_INPUTS = 3, OP_RESIDUAL = 2, NONE = -1 }; /* input OP_RESIDUAL is added to the output as it is */
@@ -72,6 +71,7 @@ struct param {
 struct net {
     int batch, threads;
     enum net_mode mode;
+    enum conv_choice conv_choice;
     bool want_input_grad, finished;
     enum iddpm_status status; /* first error while building, with its text */
     char *error;

@@ -21,7 +21,16 @@ int net_conv3x3(struct net *net, const char *name, int x, int c_out, int stride,
 static struct conv_shape shape_of(const struct net *net, const struct op *op, int n)
 {
     const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
-    return (struct conv_shape){n, x->h, x->w, x->c, y->c, op->stride, x->pitch, y->pitch};
+    struct conv_shape shape = {n, x->h, x->w, x->c, y->c, op->stride, x->pitch, y->pitch, CONV_DIRECT};
+    shape.algorithm = conv3x3_algorithm(net->conv_choice, &shape);
+    return shape;
+}
+
+/* Packed weights, or the weights themselves when the algorithm takes them as they are. */
+static const float *weights(const struct net *net, const struct op *op, int pass, const struct conv_shape *shape)
+{
+    bool packed = conv3x3_packed_size(shape, pass == PASS_FORWARD ? PACK_FORWARD : PACK_BACKWARD) > 0;
+    return packed ? net->packed + op->packed[pass] : op_param(net, op, 0);
 }
 
 static void forward(const struct net *net, const struct op *op, const struct net_run *run)
@@ -29,7 +38,7 @@ static void forward(const struct net *net, const struct op *op, const struct net
     struct conv_shape shape = shape_of(net, op, run->n);
     struct tensor residual = {0};
     if (op->in[OP_RESIDUAL] != NONE) residual = tensor_value(net, op->in[OP_RESIDUAL]);
-    conv3x3_forward(&shape, tensor_value(net, op->in[0]).p, net->packed + op->packed[PASS_FORWARD],
+    conv3x3_forward(&shape, tensor_value(net, op->in[0]).p, weights(net, op, PASS_FORWARD, &shape),
                     op_param(net, op, 1), residual.p, residual.pitch, tensor_value(net, op->out).p,
                     op_buffer(net, op->scratch[PASS_FORWARD]));
 }
@@ -43,7 +52,7 @@ static void backward(const struct net *net, const struct op *op, const struct ne
     conv3x3_backward_weight(&shape, x.p, dy.p, op_param_grad(net, op, 0, grads), op_param_grad(net, op, 1, grads),
                             scratch);
     if (dx.p)
-        conv3x3_backward_input(&shape, dy.p, net->packed + op->packed[PASS_BACKWARD], dx.p, op->accumulate[0], scratch);
+        conv3x3_backward_input(&shape, dy.p, weights(net, op, PASS_BACKWARD, &shape), dx.p, op->accumulate[0], scratch);
 }
 
 static size_t scratch(const struct net *net, const struct op *op)
@@ -60,15 +69,15 @@ static uint64_t macs(const struct net *net, const struct op *op)
 
 static size_t packed_size(const struct net *net, const struct op *op, int pass)
 {
-    const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
-    if (pass == PASS_BACKWARD && !x->needs_grad) return 0;
-    return conv3x3_packed_size(x->c, y->c, pass == PASS_FORWARD ? PACK_FORWARD : PACK_BACKWARD);
+    struct conv_shape shape = shape_of(net, op, net->batch);
+    if (pass == PASS_BACKWARD && !net_value(net, op->in[0])->needs_grad) return 0;
+    return conv3x3_packed_size(&shape, pass == PASS_FORWARD ? PACK_FORWARD : PACK_BACKWARD);
 }
 
 static void pack(const struct net *net, const struct op *op, int pass, float *packed)
 {
-    const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
-    conv3x3_pack(x->c, y->c, pass == PASS_FORWARD ? PACK_FORWARD : PACK_BACKWARD, op_param(net, op, 0), packed);
+    struct conv_shape shape = shape_of(net, op, net->batch);
+    conv3x3_pack(&shape, pass == PASS_FORWARD ? PACK_FORWARD : PACK_BACKWARD, op_param(net, op, 0), packed);
 }
 
 const struct op_kind op_conv3x3 = {.name = "conv3x3",

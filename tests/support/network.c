@@ -16,6 +16,17 @@ static int list(const struct json *config, const char *key, int *out)
     return n;
 }
 
+/* IDDPM_CONV=direct, winograd or auto; auto when it is not set. */
+static enum conv_choice kernels(void)
+{
+    const char *word = getenv("IDDPM_CONV");
+    if (!word || strcmp(word, "auto") == 0) return CONV_CHOICE_AUTO;
+    if (strcmp(word, "direct") == 0) return CONV_CHOICE_DIRECT;
+    if (strcmp(word, "winograd") == 0) return CONV_CHOICE_WINOGRAD;
+    fail_msg("IDDPM_CONV=%s: direct, winograd or auto", word);
+    return CONV_CHOICE_AUTO;
+}
+
 struct unet_options network_options(const struct json *config)
 {
     struct unet_options o = {
@@ -31,6 +42,7 @@ struct unet_options network_options(const struct json *config)
         .num_heads_upsample = (int)json_number(config, "num_heads_upsample", -1),
         .use_scale_shift_norm = json_bool(config, "use_scale_shift_norm", false),
         .super_res = (int)json_number(config, "super_res", 0),
+        .kernels = kernels(),
     };
     o.n_attention = list(config, "attention_resolutions", o.attention_ds);
     o.n_mult = list(config, "channel_mult", o.channel_mult);

@@ -5,7 +5,8 @@
 #include "iddpm/models.h"
 #include "json.h"
 
-/* The authors' constructor call (attention resolutions are downsampling rates there). */
+/* The authors' constructor call (attention resolutions are downsampling rates there), with the kernels that the
+ * environment's IDDPM_CONV asks for. */
 struct unet_options network_options(const struct json *config);
 /* A finished network with parameters by the rule; *params (free()) must live as long as it. Ends the test on failure.
  */

@@ -1,5 +1,5 @@
-/* 3x3 convolutions on every instruction set that runs here: against sums in double, bit for bit over threads, as each
- * other's adjoints, and against finite differences. */
+/* 3x3 convolutions by every algorithm on every instruction set that runs here: against sums in double, bit for bit over
+ * threads, as each other's adjoints, and against finite differences. */
 #include "iddpm/kernels.h"
 
 #include <math.h>
@@ -13,6 +13,8 @@
 #define THREADS 3
 static const char *const isas[] = {"portable", "avx2", "avx512"};
 #define ISAS 3
+#define ALGORITHMS (CONV_WINOGRAD4 + 1)
+#define VARIANTS (ISAS * ALGORITHMS)
 
 static const struct conv_shape shapes[] = {
     {.n = 1, .h = 1, .w = 1, .c_in = 1, .c_out = 1, .stride = 1},
@@ -30,6 +32,7 @@ static const struct conv_shape shapes[] = {
     {.n = 1, .h = 3, .w = 300, .c_in = 4, .c_out = 5, .stride = 1}, /* a row is more than a block */
     {.n = 2, .h = 40, .w = 30, .c_in = 8, .c_out = 16, .stride = 1},
     {.n = 2, .h = 40, .w = 33, .c_in = 9, .c_out = 7, .stride = 2},
+    {.n = 2, .h = 15, .w = 14, .c_in = 100, .c_out = 68, .stride = 1}, /* as in networks, where tiles do not fit */
 };
 #define FIXED ((int)(sizeof shapes / sizeof shapes[0]))
 #define RANDOM 25
@@ -78,7 +81,8 @@ struct problem {
     struct conv_shape s;
     int h_out, w_out, residual_pitch;
     size_t x_rows, y_rows, weights;
-    float *x, *y, *weight, *bias, *residual, *dy, *dx, *dweight, *dbias, *forward, *backward, *scratch;
+    float *x, *y, *weight, *bias, *residual, *dy, *dx, *dweight, *dbias, *packed[2], *scratch;
+    const float *forward, *backward; /* packed weights, or the weights themselves */
 };
 
 static void problem_create(struct problem *p, int number)
@@ -113,26 +117,41 @@ static void problem_create(struct problem *p, int number)
     p->dweight = tensor(p->weights, 1, 1, stream + 7);
     p->dbias = tensor(s->c_out, 1, 1, stream + 8);
     p->y = array(p->y_rows * s->y_pitch);
-    p->forward = p->backward = p->scratch = NULL;
+    p->packed[PACK_FORWARD] = p->packed[PACK_BACKWARD] = p->scratch = NULL;
+}
+
+/* Selects instruction set and algorithm; false when the shape or this processor has not got it. */
+static bool problem_select(struct problem *p, int variant)
+{
+    p->s.algorithm = (enum conv_algorithm)(variant % ALGORITHMS);
+    if (p->s.algorithm != CONV_DIRECT && p->s.stride != 1) return false;
+    return kernels_select(isas[variant / ALGORITHMS]) == IDDPM_OK;
+}
+
+static const float *pack(struct problem *p, enum conv_pack pack)
+{
+    size_t size = conv3x3_packed_size(&p->s, pack);
+    free(p->packed[pack]);
+    p->packed[pack] = NULL;
+    if (size == 0) return p->weight;
+    p->packed[pack] = array(size);
+    conv3x3_pack(&p->s, pack, p->weight, p->packed[pack]);
+    return p->packed[pack];
 }
 
 /* Packs for the selected instruction set. */
 static void problem_pack(struct problem *p)
 {
-    free(p->forward);
-    free(p->backward);
+    p->forward = pack(p, PACK_FORWARD);
+    p->backward = pack(p, PACK_BACKWARD);
     free(p->scratch);
-    p->forward = array(conv3x3_packed_size(p->s.c_in, p->s.c_out, PACK_FORWARD));
-    p->backward = array(conv3x3_packed_size(p->s.c_in, p->s.c_out, PACK_BACKWARD));
     p->scratch = array(conv3x3_scratch_size(&p->s, THREADS));
-    conv3x3_pack(p->s.c_in, p->s.c_out, PACK_FORWARD, p->weight, p->forward);
-    conv3x3_pack(p->s.c_in, p->s.c_out, PACK_BACKWARD, p->weight, p->backward);
 }
 
 static void problem_destroy(struct problem *p)
 {
-    float *all[] = {p->x,  p->y,       p->weight, p->bias,    p->residual, p->dy,
-                    p->dx, p->dweight, p->dbias,  p->forward, p->backward, p->scratch};
+    float *all[] = {p->x,  p->y,       p->weight, p->bias,      p->residual,  p->dy,
+                    p->dx, p->dweight, p->dbias,  p->packed[0], p->packed[1], p->scratch};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) free(all[i]);
 }
 
@@ -207,11 +226,22 @@ static void expected_destroy(struct expected *e)
     sums_destroy(&e->dbias);
 }
 
-/* got = base + residual + the sums to 1e-6 of the terms' size (16 roundings); NaN between rows was not touched. base
- * is one value per column with base_pitch 0. */
+/* What the Winograd algorithms may err by, per root mean square of all outputs. */
+static const double winograd_error[ALGORITHMS] = {0, 1e-5, 5e-5};
+
+static double root_mean_square(size_t n, const double *values)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += values[i] * values[i];
+    return sqrt(sum / (double)n);
+}
+
+/* got = base + residual + the sums to 1e-6 of the terms' size (16 roundings) and the algorithm's error; NaN between
+ * rows was not touched. base is one value per column with base_pitch 0. */
 static void compare(const char *what, const struct problem *p, size_t rows, int c, const float *got, int pitch,
                     const struct sums *sums, const float *base, int base_pitch, const float *residual)
 {
+    double error = winograd_error[p->s.algorithm] * root_mean_square(rows * (size_t)c, sums->value);
     for (size_t row = 0; row < rows; row++) {
         for (int i = 0; i < pitch; i++) {
             double value = got[row * pitch + i], sum = 0, size = 0;
@@ -222,10 +252,10 @@ static void compare(const char *what, const struct problem *p, size_t rows, int 
                 sum = sums->value[row * c + i] + start + add;
                 size = sums->size[row * c + i] + fabs(start) + fabs(add);
             }
-            if (i >= c || !(fabs(value - sum) <= 1e-6 * size))
-                fail_msg("%s, %s, n %d h %d w %d c_in %d c_out %d stride %d: [%zu][%d] is %.9g, not %.9g",
-                         kernels_isa(), what, p->s.n, p->s.h, p->s.w, p->s.c_in, p->s.c_out, p->s.stride, row, i, value,
-                         sum);
+            if (i >= c || !(fabs(value - sum) <= 1e-6 * size + error))
+                fail_msg("%s, algorithm %d, %s, n %d h %d w %d c_in %d c_out %d stride %d: [%zu][%d] is %.9g, not %.9g",
+                         kernels_isa(), (int)p->s.algorithm, what, p->s.n, p->s.h, p->s.w, p->s.c_in, p->s.c_out,
+                         p->s.stride, row, i, value, sum);
         }
     }
 }
@@ -277,8 +307,8 @@ static void test_against_double(void **state)
         struct problem p;
         problem_create(&p, number);
         struct expected e = expected_create(&p);
-        for (int i = 0; i < ISAS; i++) {
-            if (kernels_select(isas[i]) != IDDPM_OK) continue;
+        for (int i = 0; i < VARIANTS; i++) {
+            if (!problem_select(&p, i)) continue;
             problem_pack(&p);
             check_forward(&p, &e);
             check_backward_input(&p, &e);
@@ -309,42 +339,48 @@ static void test_equal_bits(void **state)
 {
     (void)state;
     int before = omp_get_max_threads();
-    for (int i = 0; i < ISAS; i++) {
-        if (kernels_select(isas[i]) != IDDPM_OK) continue;
-        for (int number = 0; number < FIXED; number++) {
-            struct problem p;
-            size_t size;
-            problem_create(&p, number);
+    for (int number = 0; number < FIXED; number++) {
+        struct problem p;
+        size_t size;
+        problem_create(&p, number);
+        for (int i = 0; i < VARIANTS; i++) {
+            if (!problem_select(&p, i)) continue;
             float *one = all_results(&p, 1, &size), *three = all_results(&p, THREADS, &size);
             assert_memory_equal(one, three, size * sizeof *one);
             free(one);
             free(three);
-            problem_destroy(&p);
         }
+        problem_destroy(&p);
     }
     omp_set_num_threads(before);
+}
+
+static void check_images(struct problem *p)
+{
+    problem_pack(p);
+    conv3x3_forward(&p->s, p->x, p->forward, p->bias, NULL, 0, p->y, p->scratch);
+    size_t in = (size_t)p->s.h * p->s.w * p->s.x_pitch, out = (size_t)p->h_out * p->w_out * p->s.y_pitch;
+    struct conv_shape one = p->s;
+    one.n = 1;
+    float *y = array(out);
+    for (int image = 0; image < p->s.n; image++) {
+        conv3x3_forward(&one, p->x + image * in, p->forward, p->bias, NULL, 0, y, p->scratch);
+        for (size_t k = 0; k < out; k++)
+            if (k % p->s.y_pitch < (size_t)p->s.c_out) assert_true(y[k] == p->y[image * out + k]);
+    }
+    free(y);
 }
 
 /* An image's output does not depend on the images beside it, so batches may be cut anywhere. */
 static void test_equal_bits_of_images(void **state)
 {
+    static const int numbers[] = {9, 11, 13};
     (void)state;
-    for (int i = 0; i < ISAS; i++) {
-        if (kernels_select(isas[i]) != IDDPM_OK) continue;
+    for (int k = 0; k < 3; k++) {
         struct problem p;
-        problem_create(&p, 11);
-        problem_pack(&p);
-        conv3x3_forward(&p.s, p.x, p.forward, p.bias, NULL, 0, p.y, p.scratch);
-        size_t in = (size_t)p.s.h * p.s.w * p.s.x_pitch, out = (size_t)p.h_out * p.w_out * p.s.y_pitch;
-        struct conv_shape one = p.s;
-        one.n = 1;
-        float *y = array(out);
-        for (int image = 0; image < p.s.n; image++) {
-            conv3x3_forward(&one, p.x + image * in, p.forward, p.bias, NULL, 0, y, p.scratch);
-            for (size_t k = 0; k < out; k++)
-                if (k % p.s.y_pitch < (size_t)p.s.c_out) assert_true(y[k] == p.y[image * out + k]);
-        }
-        free(y);
+        problem_create(&p, numbers[k]);
+        for (int i = 0; i < VARIANTS; i++)
+            if (problem_select(&p, i)) check_images(&p);
         problem_destroy(&p);
     }
 }
@@ -361,11 +397,14 @@ static double dot(size_t rows, int c, const float *a, const float *b, int pitch)
 static void test_adjoint(void **state)
 {
     (void)state;
-    for (int i = 0; i < ISAS; i++) {
-        if (kernels_select(isas[i]) != IDDPM_OK) continue;
+    for (int i = 0; i < VARIANTS; i++) {
         for (int number = 0; number < FIXED + RANDOM; number++) {
             struct problem p;
             problem_create(&p, number);
+            if (!problem_select(&p, i)) {
+                problem_destroy(&p);
+                continue;
+            }
             problem_pack(&p);
             memset(p.bias, 0, p.s.c_out * sizeof *p.bias);
             memset(p.dweight, 0, p.weights * sizeof *p.dweight);
@@ -406,11 +445,14 @@ static void check_difference(struct problem *p, float *value, double gradient)
 static void test_finite_differences(void **state)
 {
     (void)state;
-    for (int i = 0; i < ISAS; i++) {
-        if (kernels_select(isas[i]) != IDDPM_OK) continue;
+    for (int i = 0; i < VARIANTS; i++) {
         for (int number = FIXED; number < FIXED + 6; number++) {
             struct problem p;
             problem_create(&p, number);
+            if (!problem_select(&p, i)) {
+                problem_destroy(&p);
+                continue;
+            }
             problem_pack(&p);
             memset(p.dweight, 0, p.weights * sizeof *p.dweight);
             memset(p.dbias, 0, p.s.c_out * sizeof *p.dbias);

@@ -1,10 +1,26 @@
-/* The public 3x3 convolutions: packed weights, and each pass described to the engine that does it. */
+/* The public 3x3 convolutions: the choice of algorithm, packed weights, and each pass described to the engine that does
+ * it. */
 #include "conv3x3.h"
+
+/* Outputs of the side of a tile; 0 for the direct algorithm. */
+static int winograd_tile(const struct conv_shape *shape)
+{
+    return shape->algorithm == CONV_WINOGRAD4 ? 4 : shape->algorithm == CONV_WINOGRAD2 ? 2 : 0;
+}
+
+enum conv_algorithm conv3x3_algorithm(enum conv_choice choice, const struct conv_shape *shape)
+{
+    if (choice == CONV_CHOICE_DIRECT || shape->stride != 1) return CONV_DIRECT;
+    (void)shape;
+    return CONV_WINOGRAD4;
+}
 
 /* ---- packed weights ---------------------------------------------------------------------------------------------- */
 
-size_t conv3x3_packed_size(int c_in, int c_out, enum conv_pack pack)
+size_t conv3x3_packed_size(const struct conv_shape *shape, enum conv_pack pack)
 {
+    if (shape->algorithm != CONV_DIRECT) return 0;
+    int c_in = shape->c_in, c_out = shape->c_out;
     int inputs = pack == PACK_FORWARD ? c_in : c_out, outputs = pack == PACK_FORWARD ? c_out : c_in;
     return (size_t)TAPS * inputs * ((outputs + LANES - 1) / LANES * LANES);
 }
@@ -44,8 +60,10 @@ static void pack_backward(int c_in, int c_out, int first, const float *weight, f
     }
 }
 
-void conv3x3_pack(int c_in, int c_out, enum conv_pack pack, const float *weight, float *packed)
+void conv3x3_pack(const struct conv_shape *shape, enum conv_pack pack, const float *weight, float *packed)
 {
+    if (shape->algorithm != CONV_DIRECT) return;
+    int c_in = shape->c_in, c_out = shape->c_out;
     int outputs = pack == PACK_FORWARD ? c_out : c_in;
 #pragma omp parallel for
     for (int first = 0; first < outputs; first += LANES) {
@@ -58,16 +76,54 @@ void conv3x3_pack(int c_in, int c_out, enum conv_pack pack, const float *weight,
 
 /* ---- passes ------------------------------------------------------------------------------------------------------ */
 
+static struct winograd_sweep winograd_forward(const struct conv_shape *shape, int m)
+{
+    return (struct winograd_sweep){
+        m, shape->n, shape->h, shape->w, shape->c_in, shape->x_pitch, shape->c_out, shape->y_pitch, .turned = false};
+}
+
+static struct winograd_sweep winograd_backward(const struct conv_shape *shape, int m)
+{
+    return (struct winograd_sweep){m,           shape->n,       shape->h,      shape->w, shape->c_out, shape->y_pitch,
+                                   shape->c_in, shape->x_pitch, .turned = true};
+}
+
+static size_t max_size(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Fewer images are divided in other ways, which may take more. */
+static size_t winograd_scratch(const struct conv_shape *shape, int m, int threads)
+{
+    size_t most = 0;
+    struct conv_shape part = *shape;
+    for (part.n = 1; part.n <= shape->n; part.n++) {
+        struct winograd_sweep forward = winograd_forward(&part, m), backward = winograd_backward(&part, m);
+        most = max_size(most, conv3x3_winograd_scratch(&forward, threads));
+        most = max_size(most, conv3x3_winograd_scratch(&backward, threads));
+        most = max_size(most, conv3x3_winograd_weight_scratch(&part, m, threads));
+    }
+    return most;
+}
+
 size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)
 {
+    int m = winograd_tile(shape);
+    if (m) return winograd_scratch(shape, m, threads);
     int channels = shape->c_in > shape->c_out ? shape->c_in : shape->c_out;
-    size_t sweep = conv3x3_direct_scratch(channels, threads), weight = conv3x3_direct_weight_scratch(shape, threads);
-    return sweep > weight ? sweep : weight;
+    return max_size(conv3x3_direct_scratch(channels, threads), conv3x3_direct_weight_scratch(shape, threads));
 }
 
 void conv3x3_forward(const struct conv_shape *shape, const float *x, const float *packed, const float *bias,
                      const float *residual, int residual_pitch, float *y, float *scratch)
 {
+    int m = winograd_tile(shape);
+    if (m) {
+        struct winograd_sweep sweep = winograd_forward(shape, m);
+        conv3x3_winograd(&sweep, x, packed, bias, residual, residual_pitch, y, scratch);
+        return;
+    }
     int h_out = ceil_div(shape->h, shape->stride), w_out = ceil_div(shape->w, shape->stride);
     struct conv_sweep sweep = {.n = shape->n,
                                .rows = h_out,
@@ -105,6 +161,12 @@ static int phase_taps(int stride, int phase, int at[3], int turned[3])
 void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, const float *packed, float *dx,
                             bool accumulate, float *scratch)
 {
+    int m = winograd_tile(shape);
+    if (m) {
+        struct winograd_sweep sweep = winograd_backward(shape, m);
+        conv3x3_winograd(&sweep, dy, packed, NULL, accumulate ? dx : NULL, shape->x_pitch, dx, scratch);
+        return;
+    }
     int stride = shape->stride;
     for (int phase = 0; phase < stride * stride; phase++) {
         int y0 = phase / stride, x0 = phase % stride;
@@ -136,5 +198,9 @@ void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, con
 void conv3x3_backward_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
                              float *dbias, float *scratch)
 {
-    conv3x3_direct_weight(shape, x, dy, dweight, dbias, scratch);
+    int m = winograd_tile(shape);
+    if (m)
+        conv3x3_winograd_weight(shape, m, x, dy, dweight, dbias, scratch);
+    else
+        conv3x3_direct_weight(shape, x, dy, dweight, dbias, scratch);
 }

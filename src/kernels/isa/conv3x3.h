@@ -1,7 +1,7 @@
-/* Private to the 3x3 convolutions of this folder. Two engines do the work: conv3x3_direct for everything that looks
- * like a forward pass (also the backward pass to the input) and conv3x3_direct_weight; conv3x3.c describes each public
- * call to them. Both are register tiles of TILE rows (pixels or input channels) by 1 or 2 vectors of output channels.
- */
+/* Private to the 3x3 convolutions of this folder. Per algorithm two engines do the work: conv3x3_direct or
+ * conv3x3_winograd for everything that looks like a forward pass (also the backward pass to the input), and
+ * conv3x3_direct_weight or conv3x3_winograd_weight; conv3x3.c describes each public call to them. All are register
+ * tiles of TILE rows (pixels, tiles or input channels) by 1 or 2 vectors of output channels. */
 #ifndef IDDPM_KERNELS_CONV3X3_H
 #define IDDPM_KERNELS_CONV3X3_H
 
@@ -140,6 +140,29 @@ static inline void load_block(const float *source, size_t stride, int rows, int 
     }
 }
 
+/* target[o stride + e] += sums[e pitch + o] for all entries e and outputs o, in blocks of LANES x LANES. */
+static inline void add_transposed(const float *sums, size_t pitch, int entries, int outputs, float *target,
+                                  size_t stride)
+{
+    for (int o = 0; o < outputs; o += LANES) {
+        int lanes = min_int(LANES, outputs - o);
+        for (int e = 0; e < entries; e += LANES) {
+            int there = min_int(LANES, entries - e);
+            vf block[LANES];
+            load_block(sums + e * pitch + o, pitch, there, LANES, block);
+            transpose(block);
+            float *to = target + o * stride + e;
+            for (int i = 0; i < lanes; i++, to += stride) {
+                __builtin_prefetch(to + 4 * LANES, 1); /* short rows far apart, as in struct ahead */
+                if (there == LANES)
+                    *(vf *)to += block[i];
+                else
+                    for (int k = 0; k < there; k++) to[k] += block[i][k];
+            }
+        }
+    }
+}
+
 /* ---- forward engine (conv3x3_direct.c) --------------------------------------------------------------------------- */
 
 /* For every image, point (i, j) of a grid of rows x cols and tap t, the source pixel (i in_step + tap[t].y, j in_step
@@ -164,5 +187,23 @@ void conv3x3_direct(const struct conv_sweep *sweep, const float *in, const float
 size_t conv3x3_direct_weight_scratch(const struct conv_shape *shape, int threads);
 void conv3x3_direct_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
                            float *dbias, float *scratch);
+
+/* ---- minimal filtering, F(m x m, 3 x 3) with m = 2 or 4, stride 1 (conv3x3_winograd.c, conv3x3_winograd_weight.c) -
+ */
+
+/* What looks like a forward pass. `turned`: `weight` is [c_in][c_out][3][3] and its taps are turned by 180 degrees;
+ * otherwise it is [c_out][c_in][3][3]. */
+struct winograd_sweep {
+    int m, n, h, w;
+    int c_in, in_pitch, c_out, out_pitch;
+    bool turned;
+};
+size_t conv3x3_winograd_scratch(const struct winograd_sweep *sweep, int threads);
+/* out = sweep + bias + residual; bias and residual may be NULL, residual may be out. */
+void conv3x3_winograd(const struct winograd_sweep *sweep, const float *in, const float *weight, const float *bias,
+                      const float *residual, int residual_pitch, float *out, float *scratch);
+size_t conv3x3_winograd_weight_scratch(const struct conv_shape *shape, int m, int threads);
+void conv3x3_winograd_weight(const struct conv_shape *shape, int m, const float *x, const float *dy, float *dweight,
+                             float *dbias, float *scratch);
 
 #endif

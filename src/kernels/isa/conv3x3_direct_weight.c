@@ -204,29 +204,6 @@ static void block_add(const struct plan *plan, const struct piece *piece, struct
     }
 }
 
-/* dweight[co][ci][tap] += sums[ci][tap][co], transposed in blocks of LANES x LANES. */
-static void piece_finish(const struct piece *piece, int c_in, float *dweight)
-{
-    int entries = piece->c * TAPS;
-    for (int o = 0; o < piece->o; o += LANES) {
-        int outputs = min_int(LANES, piece->o - o);
-        for (int e = 0; e < entries; e += LANES) {
-            int there = min_int(LANES, entries - e);
-            vf block[LANES];
-            load_block(piece->sums + e * PANEL_GROUP + o, PANEL_GROUP, there, LANES, block);
-            transpose(block);
-            float *target = dweight + ((size_t)(piece->o_first + o) * c_in + piece->c_first) * TAPS + e;
-            for (int i = 0; i < outputs; i++, target += (size_t)c_in * TAPS) {
-                __builtin_prefetch(target + 4 * LANES, 1); /* short rows far apart, as in struct ahead */
-                if (there == LANES)
-                    *(vf *)target += block[i];
-                else
-                    for (int k = 0; k < there; k++) target[k] += block[i][k];
-            }
-        }
-    }
-}
-
 static void piece_run(const struct plan *plan, const struct piece *piece, const float *x, const float *dy,
                       float *dweight, float *dbias)
 {
@@ -241,7 +218,9 @@ static void piece_run(const struct plan *plan, const struct piece *piece, const 
                 dy + (size_t)row * plan->w_out * shape->y_pitch);
         block_add(plan, piece, &block);
     }
-    piece_finish(piece, shape->c_in, dweight);
+    size_t row = (size_t)TAPS * shape->c_in;
+    add_transposed(piece->sums, PANEL_GROUP, TAPS * piece->c, piece->o,
+                   dweight + piece->o_first * row + (size_t)TAPS * piece->c_first, row);
     if (dbias && piece->c_first == 0)
         for (int o = 0; o < piece->o; o++) dbias[piece->o_first + o] += piece->bias[o];
 }

@@ -7,6 +7,7 @@
 #define IDDPM_KERNELS_ISA_H
 
 #define KERNEL_LIST(X)                                                                                                 \
+    X(conv3x3_algorithm)                                                                                               \
     X(conv3x3_packed_size)                                                                                             \
     X(conv3x3_pack)                                                                                                    \
     X(conv3x3_scratch_size)                                                                                            \
@@ -28,6 +29,7 @@
 #define ISA_JOIN2(name, isa) name##_##isa
 #define ISA_JOIN(name, isa) ISA_JOIN2(name, isa)
 
+#define conv3x3_algorithm ISA_JOIN(conv3x3_algorithm, KERNEL_ISA)
 #define conv3x3_packed_size ISA_JOIN(conv3x3_packed_size, KERNEL_ISA)
 #define conv3x3_pack ISA_JOIN(conv3x3_pack, KERNEL_ISA)
 #define conv3x3_scratch_size ISA_JOIN(conv3x3_scratch_size, KERNEL_ISA)
@@ -49,6 +51,10 @@
 #define conv3x3_direct_scratch ISA_JOIN(conv3x3_direct_scratch, KERNEL_ISA)
 #define conv3x3_direct ISA_JOIN(conv3x3_direct, KERNEL_ISA)
 #define conv3x3_direct_weight_scratch ISA_JOIN(conv3x3_direct_weight_scratch, KERNEL_ISA)
+#define conv3x3_winograd_scratch ISA_JOIN(conv3x3_winograd_scratch, KERNEL_ISA)
+#define conv3x3_winograd ISA_JOIN(conv3x3_winograd, KERNEL_ISA)
+#define conv3x3_winograd_weight_scratch ISA_JOIN(conv3x3_winograd_weight_scratch, KERNEL_ISA)
+#define conv3x3_winograd_weight ISA_JOIN(conv3x3_winograd_weight, KERNEL_ISA)
 #define conv3x3_direct_weight ISA_JOIN(conv3x3_direct_weight, KERNEL_ISA)
 #endif
 
