@@ -7,13 +7,14 @@
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s MODEL BATCH STEPS THREADS\n", argv[0]);
+    if (argc < 5) {
+        fprintf(stderr, "usage: %s MODEL BATCH STEPS THREADS [key=value ...]\n", argv[0]);
         return 2;
     }
     int batch = atoi(argv[2]), steps = atoi(argv[3]), threads = atoi(argv[4]);
     const char *overrides[BENCH_OVERRIDES];
     int n = bench_model(argv[1], overrides);
+    for (int i = 5; i < argc && n < BENCH_OVERRIDES; i++) overrides[n++] = argv[i];
     struct config *config;
     struct unet_options options;
     struct net *net;

@@ -486,6 +486,34 @@ static void test_selection(void **state)
     assert_string_equal(kernels_isa(), best);
 }
 
+/* What is chosen does not depend on the batch, so that it is the same for every microbatch and rank. */
+static void test_choice(void **state)
+{
+    static const enum conv_choice choices[] = {CONV_CHOICE_DIRECT, CONV_CHOICE_WINOGRAD, CONV_CHOICE_AUTO};
+    (void)state;
+    for (int i = 0; i < ISAS; i++) {
+        if (kernels_select(isas[i]) != IDDPM_OK) continue;
+        struct conv_shape shape = {.n = 8, .h = 32, .w = 32, .c_in = 128, .c_out = 128, .stride = 1};
+        assert_int_equal(conv3x3_algorithm(CONV_CHOICE_DIRECT, &shape), CONV_DIRECT);
+        assert_int_equal(conv3x3_algorithm(CONV_CHOICE_WINOGRAD, &shape), CONV_WINOGRAD4);
+        assert_int_equal(conv3x3_algorithm(CONV_CHOICE_AUTO, &shape), CONV_WINOGRAD4);
+        shape.h = shape.w = 6; /* 9 tiles of 4 x 4 points, or 4 of 6 x 6 */
+        assert_int_equal(conv3x3_algorithm(CONV_CHOICE_AUTO, &shape), CONV_WINOGRAD2);
+        shape.h = 1;
+        assert_int_equal(conv3x3_algorithm(CONV_CHOICE_AUTO, &shape), CONV_DIRECT);
+        assert_int_equal(conv3x3_algorithm(CONV_CHOICE_WINOGRAD, &shape), CONV_WINOGRAD4);
+        for (int number = 0; number < FIXED; number++)
+            for (int k = 0; k < 3; k++) {
+                struct conv_shape one = shapes[number], many = one;
+                one.n = 1;
+                many.n = 1000;
+                enum conv_algorithm algorithm = conv3x3_algorithm(choices[k], &one);
+                assert_int_equal(algorithm, conv3x3_algorithm(choices[k], &many));
+                if (one.stride == 2) assert_int_equal(algorithm, CONV_DIRECT);
+            }
+    }
+}
+
 static void test_flush_denormals(void **state)
 {
     (void)state;
@@ -503,9 +531,13 @@ static void test_flush_denormals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_selection),       cmocka_unit_test(test_against_double),
-        cmocka_unit_test(test_equal_bits),      cmocka_unit_test(test_equal_bits_of_images),
-        cmocka_unit_test(test_adjoint),         cmocka_unit_test(test_finite_differences),
+        cmocka_unit_test(test_selection),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_against_double),
+        cmocka_unit_test(test_equal_bits),
+        cmocka_unit_test(test_equal_bits_of_images),
+        cmocka_unit_test(test_adjoint),
+        cmocka_unit_test(test_finite_differences),
         cmocka_unit_test(test_flush_denormals), /* last: it changes the arithmetic of this process */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,11 +8,28 @@ static int winograd_tile(const struct conv_shape *shape)
     return shape->algorithm == CONV_WINOGRAD4 ? 4 : shape->algorithm == CONV_WINOGRAD2 ? 2 : 0;
 }
 
+/* What CONV_CHOICE_AUTO takes as too small for minimal filtering, as measured with batches of 8 (benchmarks/README.md):
+ * the transforms cost more than they save. */
+#if defined(__AVX2__)
+#define SIDE_MIN 3     /* pixels */
+#define CHANNELS_MIN 8 /* of the input */
+#else
+#define SIDE_MIN 2
+#define CHANNELS_MIN 2
+#endif
+
+/* Multiplications of an image per pair of channels. */
+static int64_t winograd_points(const struct conv_shape *shape, int m)
+{
+    return (int64_t)ceil_div(shape->h, m) * ceil_div(shape->w, m) * (m + 2) * (m + 2);
+}
+
 enum conv_algorithm conv3x3_algorithm(enum conv_choice choice, const struct conv_shape *shape)
 {
     if (choice == CONV_CHOICE_DIRECT || shape->stride != 1) return CONV_DIRECT;
-    (void)shape;
-    return CONV_WINOGRAD4;
+    if (choice == CONV_CHOICE_WINOGRAD) return CONV_WINOGRAD4;
+    if (min_int(shape->h, shape->w) < SIDE_MIN || shape->c_in < CHANNELS_MIN) return CONV_DIRECT;
+    return winograd_points(shape, 2) <= winograd_points(shape, 4) ? CONV_WINOGRAD2 : CONV_WINOGRAD4;
 }
 
 /* ---- packed weights ---------------------------------------------------------------------------------------------- */
