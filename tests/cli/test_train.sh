@@ -84,6 +84,8 @@ expect 0 h5diff -d 1e-6 runs/on1/checkpoints/step-00000012.h5 runs/resumed/check
 expect 2 ranks 2 train tiny.yaml lr=2e-3 run.dir=runs/on4
 says "train.lr"
 counts 1 "holds a run with another configuration"
+expect 2 ranks 2 train tiny.yaml parallel.kernels=direct run.dir=runs/on4
+says "parallel.kernels: direct here, auto there"
 expect 2 ranks 3 train tiny.yaml run.dir=runs/no
 counts 1 "ranks"
 expect 2 ranks 1 train tiny.yaml run.dir=runs/no parallel.leaves=3

@@ -227,7 +227,7 @@ static void expected_destroy(struct expected *e)
 }
 
 /* What the Winograd algorithms may err by, per root mean square of all outputs. */
-static const double winograd_error[ALGORITHMS] = {0, 1e-5, 5e-5};
+static const double winograd_error[ALGORITHMS] = {0, 4e-6, 2.5e-5};
 
 static double root_mean_square(size_t n, const double *values)
 {

@@ -1,9 +1,10 @@
 /* Forward by minimal filtering, also backward to the input (the same with turned weights): the input's tiles are
  * transformed to V, the weights to U; per point M = V U; M is transformed to tiles of outputs, where bias and residual
- * are added. Weights are transformed when they are used: in the few calls that they stay the same they would be four
- * times as large. What is smaller, U or V, is made as a whole and shared by the threads; of the other each thread makes
- * a part, small enough for its second-level cache, and uses it at once. An output is always the same sums in the same
- * order, whichever way it is. */
+ * are added. Weights are transformed in every call: kept, they would take four times their memory, to be read again
+ * each time. The smaller of U and V is made as a whole and shared by the threads; of the other each thread makes a
+ * part, small enough for its caches, and uses it at once. An output is always the same sums in the same order,
+ * whichever way it is.
+ */
 #include "conv3x3_winograd.h"
 
 #include <omp.h>
@@ -119,11 +120,12 @@ static void weights_transform(const struct call *call, const struct plan *plan, 
             const float *base = taps + (sweep->turned ? (TAPS - 1) * LANES : 0);
             ptrdiff_t step = sweep->turned ? -LANES : LANES;
             for (int i = 0; i < LANES; i++, base += TAPS * LANES) {
+                const struct square square = {.base = base, .stride = step};
                 float *to = u + ((c + i) * vectors + v) * LANES;
                 if (sweep->m == 2)
-                    transform(LINE_WEIGHT, 2, NULL, base, step, to, (ptrdiff_t)plan->u_stride);
+                    transform(LINE_WEIGHT, 2, square, to, (ptrdiff_t)plan->u_stride);
                 else
-                    transform(LINE_WEIGHT, 4, NULL, base, step, to, (ptrdiff_t)plan->u_stride);
+                    transform(LINE_WEIGHT, 4, square, to, (ptrdiff_t)plan->u_stride);
             }
         }
     }
@@ -210,17 +212,17 @@ static void block_store(const struct call *call, const struct plan *plan, int fi
                         const float *m)
 {
     int vectors = panel_vectors(call->sweep->c_out, panel);
-    ptrdiff_t stride = (ptrdiff_t)plan->m_stride;
     for (int tile = 0; tile < tiles; tile++) {
         int64_t pixel[POINTS_MAX];
         tile_pixels(&call->tiling, first + tile, 0, pixel);
         for (int v = 0; v < vectors; v++, m += LANES) {
             int c = panel + v * LANES;
+            const struct square square = {.base = m, .stride = (ptrdiff_t)plan->m_stride};
             vf value[16];
             if (call->tiling.m == 2)
-                transform(LINE_OUTPUT, 2, NULL, m, stride, (float *)value, LANES);
+                transform(LINE_OUTPUT, 2, square, (float *)value, LANES);
             else
-                transform(LINE_OUTPUT, 4, NULL, m, stride, (float *)value, LANES);
+                transform(LINE_OUTPUT, 4, square, (float *)value, LANES);
             vector_store(call, pixel, c, min_int(LANES, call->sweep->c_out - c), value);
         }
     }

@@ -133,10 +133,16 @@ INLINE void line_4(const enum line line, const vf *in, vf *out)
     }
 }
 
-/* A square of vectors, transformed from both sides: element p is read at pixel[p] when there is `pixel`, otherwise at
- * `base` + p from_stride, and results are written at `to` + p to_stride. */
-INLINE void transform(const enum line line, const int m, const float *const *pixel, const float *base,
-                      ptrdiff_t from_stride, float *to, ptrdiff_t to_stride)
+/* Where a square of vectors is read: element p at base + p stride, or at pixel[p] + stride when there is `pixel`; then
+ * what is `next` floats further is fetched, in the columns that only the next tile reads. */
+struct square {
+    const float *base;
+    const float *const *pixel;
+    ptrdiff_t stride, next;
+};
+
+/* A square of vectors, transformed from both sides and written at `to` + p to_stride. */
+INLINE void transform(const enum line line, const int m, const struct square square, float *to, ptrdiff_t to_stride)
 {
     const int from = line_from(line, m), side = line_to(line, m);
     vf half[SIDE_MAX][SIDE_MAX];
@@ -144,8 +150,12 @@ INLINE void transform(const enum line line, const int m, const float *const *pix
     for (int j = 0; j < from; j++) {
         vf in[SIDE_MAX], out[SIDE_MAX];
 #pragma GCC unroll 6
-        for (int i = 0; i < from; i++)
-            in[i] = *(const vf *)(pixel ? pixel[i * from + j] : base + (i * from + j) * from_stride);
+        for (int i = 0; i < from; i++) {
+            const int p = i * from + j;
+            const float *at = square.pixel ? square.pixel[p] + square.stride : square.base + p * square.stride;
+            in[i] = *(const vf *)at;
+            if (square.pixel && j >= from - m) __builtin_prefetch(at + square.next);
+        }
         if (m == 2)
             line_2(line, in, out);
         else
@@ -246,19 +256,18 @@ INLINE void tile_transform(const enum line line, const struct tiling *t, const s
         pixel[p] = number[p] < 0 ? image->zeros : image->data + number[p] * image->pitch;
     float last[POINTS_MAX][LANES];
     for (int c = 0; c < points->channels; c += LANES) {
+        struct square square = {.pixel = pixel, .stride = c, .next = (ptrdiff_t)t->m * image->pitch};
+        if (c == whole) square.stride = square.next = 0;
         for (int p = 0; p < size * size && c == whole; p++) {
             memset(last[p], 0, sizeof last[p]);
-            memcpy(last[p], pixel[p], sizeof(float) * (size_t)rest);
+            memcpy(last[p], pixel[p] + c, sizeof(float) * (size_t)rest);
             pixel[p] = last[p];
         }
         float *target = to + points_offset(points, place, c);
-        for (int p = 0; p < size * size && c < whole; p++) /* the next tile */
-            __builtin_prefetch(pixel[p] + t->m * image->pitch);
         if (t->m == 2)
-            transform(line, 2, pixel, NULL, 0, target, (ptrdiff_t)points->stride);
+            transform(line, 2, square, target, (ptrdiff_t)points->stride);
         else
-            transform(line, 4, pixel, NULL, 0, target, (ptrdiff_t)points->stride);
-        for (int p = 0; p < size * size; p++) pixel[p] += LANES;
+            transform(line, 4, square, target, (ptrdiff_t)points->stride);
     }
 }
 

@@ -180,12 +180,12 @@ static void block_finish(const struct plan *plan, const struct arrays *a, int c,
     ptrdiff_t stride = (ptrdiff_t)plan->sums_stride;
     for (int k = 0; k < channels; k++)
         for (int v = 0; v < outputs; v += LANES) {
-            const float *from = sums + k * PANEL_GROUP + v;
+            const struct square square = {.base = sums + k * PANEL_GROUP + v, .stride = stride};
             float *to = a->taps + k * TAPS * PANEL_GROUP + v;
             if (plan->tiling.m == 2)
-                transform(LINE_WEIGHT_GRADIENT, 2, NULL, from, stride, to, PANEL_GROUP);
+                transform(LINE_WEIGHT_GRADIENT, 2, square, to, PANEL_GROUP);
             else
-                transform(LINE_WEIGHT_GRADIENT, 4, NULL, from, stride, to, PANEL_GROUP);
+                transform(LINE_WEIGHT_GRADIENT, 4, square, to, PANEL_GROUP);
         }
     size_t row = (size_t)TAPS * shape->c_in;
     add_transposed(a->taps, PANEL_GROUP, channels * TAPS, outputs, dweight + o * row + (size_t)TAPS * c, row);
