@@ -6,7 +6,7 @@
 
 #include <omp.h>
 
-#define CHUNK 160 /* tiles, at most: the transformed tiles of a block are in the second-level cache, about */
+#define CHUNK 160 /* tiles, at most; fewer write and read dU more often */
 #define C_GROUP 64
 #define PANEL_GROUP (64 / PANEL * PANEL)
 #define RUN 8 /* tiles whose transformation is one piece of work */
