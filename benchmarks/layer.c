@@ -2,13 +2,14 @@
  * to the multiply-add peak of the same threads measured in the same run: one JSON line per measurement, and one per
  * algorithm for the first eight shapes together. The algorithms take turns; caches are cold as in a network, whose
  * other layers ran in between, unless --warm. bench_layer [--warm] [INSTRUCTION SET]; threads by OMP_NUM_THREADS. */
+#include "support/peak.h"
+
 #include "iddpm/kernels.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES 20
 #define ROUNDS 12
 #define IN_TOTAL 8              /* shapes */
 #define COLD_FLOATS (32u << 20) /* more than the last cache */
@@ -27,51 +28,6 @@ static const struct conv_shape shapes[] = {
     {.n = 8, .h = 32, .w = 32, .c_in = 3, .c_out = 128, .stride = 1},
     {.n = 8, .h = 32, .w = 32, .c_in = 128, .c_out = 6, .stride = 1},
 };
-
-/* ---- peak -------------------------------------------------------------------------------------------------------- */
-
-#define PEAK_ROUNDS 100000
-/* Multiply-adds in registers: more independent chains than latency x units, not more than registers. */
-#define PEAK(isa, attribute, bytes, chains)                                                                            \
-    attribute static double peak_##isa(void)                                                                           \
-    {                                                                                                                  \
-        typedef float vf __attribute__((vector_size(bytes)));                                                          \
-        vf sum[chains], a, b;                                                                                          \
-        memset(&a, 0, sizeof a);                                                                                       \
-        memset(&b, 0, sizeof b);                                                                                       \
-        memset(sum, 0, sizeof sum);                                                                                    \
-        __asm__ volatile("" : "+x"(a), "+x"(b));                                                                       \
-        double start = clock_seconds();                                                                                \
-        for (int r = 0; r < PEAK_ROUNDS; r++) {                                                                        \
-            _Pragma("GCC unroll 32") for (int i = 0; i < chains; i++) sum[i] = sum[i] * a + b;                         \
-        }                                                                                                              \
-        for (int i = 1; i < chains; i++) sum[0] += sum[i];                                                             \
-        __asm__ volatile("" : "+x"(sum[0]));                                                                           \
-        return 2.0 * PEAK_ROUNDS * (chains) * (bytes) / sizeof(float) / (clock_seconds() - start) / 1e9;               \
-    }
-PEAK(portable, , 16, 12)
-#ifdef __x86_64__
-PEAK(avx2, __attribute__((target("avx2,fma"))), 32, 12)
-PEAK(avx512, __attribute__((target("avx512f"))), 64, 24)
-#endif
-
-/* GFLOP/s of all threads together. */
-static double peak(void)
-{
-    double (*measure)(void) = peak_portable;
-#ifdef __x86_64__
-    if (strcmp(kernels_isa(), "avx2") == 0) measure = peak_avx2;
-    if (strcmp(kernels_isa(), "avx512") == 0) measure = peak_avx512;
-#endif
-    double best = 0;
-    for (int i = 0; i < TRIES; i++) {
-        double all = 0;
-#pragma omp parallel reduction(+ : all)
-        all += measure();
-        best = all > best ? all : best;
-    }
-    return best;
-}
 
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
@@ -227,7 +183,7 @@ int main(int argc, char **argv)
     struct bench bench = {0};
     enum iddpm_status status = kernels_select(argc > 1 + warm ? argv[1 + warm] : NULL);
     if (status == IDDPM_OK && !warm) status = mem_alloc(&bench.sweep, COLD_FLOATS, sizeof(float), "sweep");
-    bench.peak_gflops = status == IDDPM_OK ? peak() : 0;
+    bench.peak_gflops = status == IDDPM_OK ? bench_peak() : 0;
     for (size_t i = 0; status == IDDPM_OK && i < sizeof shapes / sizeof shapes[0]; i++) {
         status = measure(&bench, &shapes[i], i < IN_TOTAL);
         for (int k = 0; status == IDDPM_OK && i == IN_TOTAL - 1 && k < ALGORITHMS; k++)

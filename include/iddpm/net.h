@@ -76,6 +76,17 @@ void net_set_params(struct net *net, const float *params);
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
+/* One op of a pass, as it is told to net_run.on_op. */
+struct net_op_info {
+    const char *kind; /* "conv3x3", "linear", "group_norm", ... */
+    bool backward;
+    int h, w, c_in, c_out; /* of the output; channels of the first input, 0 without */
+    int stride;            /* of a convolution */
+    uint64_t macs;         /* of one image's forward pass, as net_macs counts */
+    size_t floats;         /* of one image's inputs and outputs, and of the parameters: read or written at least once */
+    size_t params;         /* of these, parameters */
+};
+
 /* What dropout is a function of; slots[n] are the images' places in the global batch. NULL or rate 0: no dropout. */
 struct net_run {
     int n;                   /* images, at most batch */
@@ -88,6 +99,9 @@ struct net_run {
      * count 0 for none) are final now. Every run tells the same ones in the same order, and in the end all. */
     void (*after_op)(void *context, size_t first, size_t count);
     void *after_op_context;
+    /* NULL, or called after each op of both passes, for those who look at the clock. */
+    void (*on_op)(void *context, const struct net_op_info *op);
+    void *on_op_context;
 };
 float *net_input_data(struct net *net, int k);       /* [n][h][w][c], to be filled before net_forward */
 int net_input_pitch(const struct net *net, int k);   /* floats between its positions: c, or more in a concatenation */

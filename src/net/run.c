@@ -55,11 +55,31 @@ void graph_residual_backward(const struct net *net, const struct op *op, const s
         copy_rows(tensor_rows(&dy, run->n), dy.c, dy.p, dy.pitch, dr.p, dr.pitch, op->accumulate[OP_RESIDUAL]);
 }
 
+static size_t image_floats(const struct value *value)
+{
+    return (size_t)value->h * (size_t)value->w * (size_t)value->c;
+}
+
+static void tell_on_op(const struct net *net, const struct op *op, bool backward, const struct net_run *run)
+{
+    const struct value *y = net_value(net, op->out);
+    struct net_op_info info = {op->kind->name, backward, y->h, y->w, 0, y->c, op->stride, 0, image_floats(y), 0};
+    if (op->in[0] != NONE) info.c_in = net_value(net, op->in[0])->c;
+    for (int k = 0; k < OP_INPUTS; k++)
+        if (op->in[k] != NONE) info.floats += image_floats(net_value(net, op->in[k]));
+    for (int k = 0; k < op->n_params; k++) info.params += net->params[op->param + k].public.size;
+    if (op->kind->macs) info.macs = op->kind->macs(net, op);
+    run->on_op(run->on_op_context, &info);
+}
+
 void net_forward(struct net *net, const struct net_run *run)
 {
     kernels_set_threads(net->threads); /* what the scratch was planned for */
-    for (size_t i = 0; i < net->n_ops; i++)
-        if (net->ops[i].kind->forward) net->ops[i].kind->forward(net, &net->ops[i], run);
+    for (size_t i = 0; i < net->n_ops; i++) {
+        if (!net->ops[i].kind->forward) continue;
+        net->ops[i].kind->forward(net, &net->ops[i], run);
+        if (run->on_op) tell_on_op(net, &net->ops[i], false, run);
+    }
 }
 
 /* The op's parameters lie one after the other. */
@@ -81,6 +101,7 @@ void net_backward(struct net *net, const struct net_run *run, float *grads)
         const struct op *op = &net->ops[i];
         if (!op->kind->backward || !net->values[op->out].needs_grad) continue;
         op->kind->backward(net, op, run, grads);
+        if (run->on_op) tell_on_op(net, op, true, run);
         if (run->after_op) tell_after_op(net, op, run);
     }
 }
