@@ -38,7 +38,7 @@ double bench_peak(void)
     double (*measure)(void) = peak_portable;
 #ifdef __x86_64__
     if (strcmp(kernels_isa(), "avx2") == 0) measure = peak_avx2;
-    if (strcmp(kernels_isa(), "avx512") == 0) measure = peak_avx512;
+    if (strncmp(kernels_isa(), "avx512", 6) == 0) measure = peak_avx512;
 #endif
     double best = 0;
     for (int i = 0; i < TRIES; i++) {

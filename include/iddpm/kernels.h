@@ -1,15 +1,16 @@
-/* Floor 1: numeric kernels on raw float32 pointers. Activations are channels last: [n][h][w][c], where a row of c
- * channels starts every `pitch` floats (pitch >= c), so that a tensor may be a slice of a wider one. Nothing here fails
- * or allocates; scratch is given by the caller. All kernels use OpenMP over outputs, cut into pieces that do not depend
- * on the number of threads: results have the same bits for any number. The `threads` of a scratch size is the most that
- * OpenMP may use in the call. */
+/* Floor 1: numeric kernels on raw pointers. Activations and their gradients are float32 or bfloat16 (enum element),
+ * where sums, statistics, parameters and their gradients are float32 always. Activations are channels last:
+ * [n][h][w][c], where a row of c channels starts every `pitch` elements (pitch >= c), so that a tensor may be a slice
+ * of a wider one. Nothing here fails or allocates; scratch is given by the caller. All kernels use OpenMP over outputs,
+ * cut into pieces that do not depend on the number of threads: results have the same bits for any number. The `threads`
+ * of a scratch size is the most that OpenMP may use in the call. */
 #ifndef IDDPM_KERNELS_H
 #define IDDPM_KERNELS_H
 
 #include "iddpm/base.h"
 
-/* Selects the instruction set once, before any kernel runs: "portable", "avx2", "avx512"; NULL: the best that this
- * processor and build have. IDDPM_USAGE when it cannot run here. Also sets OpenBLAS to one thread. */
+/* Selects the instruction set once, before any kernel runs: "portable", "avx2", "avx512", "avx512bf16"; NULL: the best
+ * that this processor and build have. IDDPM_USAGE when it cannot run here. Also sets OpenBLAS to one thread. */
 enum iddpm_status kernels_select(const char *isa);
 const char *kernels_isa(void);
 /* OpenMP threads of all kernels from now on; scratch must be sized for as many. At least 1. */
@@ -20,6 +21,15 @@ int kernels_threads(void);
 enum iddpm_status kernels_reserve(void);
 /* Denormals to zero on the calling thread and on all OpenMP threads. */
 void kernels_flush_denormals(void);
+
+/* How activations lie in memory. A bfloat16 is the upper half of a float32, rounded to nearest even (uint16_t). Kernels
+ * take them as void pointers beside an `element` and compute in float32; products of two activations, or of one and a
+ * weight, may take operands rounded to bfloat16 (with "avx512bf16" in one instruction). */
+enum element { ELEMENT_FLOAT32, ELEMENT_BF16 };
+static inline size_t element_size(enum element element)
+{
+    return element == ELEMENT_BF16 ? 2 : 4;
+}
 
 /* ---- 3x3 convolution, padding 1, stride 1 or 2 (conv3x3*.c) ------------------------------------------------------ */
 
@@ -33,6 +43,7 @@ struct conv_shape {
     int stride;           /* 1 or 2 */
     int x_pitch, y_pitch; /* of input (or its gradient) and output (or its gradient) */
     enum conv_algorithm algorithm;
+    enum element element;
 };
 
 /* The algorithm of a layer, a function of the choice, the instruction set and h, w, c_in, c_out and stride alone. AUTO:
@@ -52,25 +63,27 @@ void conv3x3_pack(const struct conv_shape *shape, enum conv_pack pack, const flo
 size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads);
 
 /* y = conv(x) + bias [+ residual]. residual: NULL or a tensor like y with its own pitch. */
-void conv3x3_forward(const struct conv_shape *shape, const float *x, const float *packed, const float *bias,
-                     const float *residual, int residual_pitch, float *y, float *scratch);
+void conv3x3_forward(const struct conv_shape *shape, const void *x, const float *packed, const float *bias,
+                     const void *residual, int residual_pitch, void *y, float *scratch);
 /* dx = (accumulate ? dx : 0) + conv_transposed(dy). */
-void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, const float *packed, float *dx,
+void conv3x3_backward_input(const struct conv_shape *shape, const void *dy, const float *packed, void *dx,
                             bool accumulate, float *scratch);
 /* dweight[c_out][c_in][3][3] += ..., dbias[c_out] += sum of dy (dbias may be NULL). */
-void conv3x3_backward_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
+void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, const void *dy, float *dweight,
                              float *dbias, float *scratch);
 
 /* ---- matrix products over OpenBLAS (gemm.c) ---------------------------------------------------------------------- */
 
 /* One linear layer over `rows` rows: y[row][c_out] = x[row][c_in] weight^T + bias [+ residual]; weight is
  * [c_out][c_in]. bias and residual may be NULL. */
-void linear_forward(int64_t rows, int c_in, int c_out, const float *x, int x_pitch, const float *weight,
-                    const float *bias, const float *residual, int residual_pitch, float *y, int y_pitch);
-void linear_backward_input(int64_t rows, int c_in, int c_out, const float *dy, int y_pitch, const float *weight,
-                           float *dx, int x_pitch, bool accumulate);
-void linear_backward_weight(int64_t rows, int c_in, int c_out, const float *x, int x_pitch, const float *dy,
-                            int y_pitch, float *dweight, float *dbias); /* both += ; dbias may be NULL */
+void linear_forward(enum element element, int64_t rows, int c_in, int c_out, const void *x, int x_pitch,
+                    const float *weight, const float *bias, const void *residual, int residual_pitch, void *y,
+                    int y_pitch);
+void linear_backward_input(enum element element, int64_t rows, int c_in, int c_out, const void *dy, int y_pitch,
+                           const float *weight, void *dx, int x_pitch, bool accumulate);
+void linear_backward_weight(enum element element, int64_t rows, int c_in, int c_out, const void *x, int x_pitch,
+                            const void *dy, int y_pitch, float *dweight,
+                            float *dbias); /* both += ; dbias may be NULL */
 
 /* ---- attention (attention.c) ------------------------------------------------------------------------------------- */
 
@@ -78,12 +91,13 @@ void linear_backward_weight(int64_t rows, int c_in, int c_out, const float *x, i
  * [n][t][heads][c_head]. */
 struct attention_shape {
     int n, t, heads, c_head;
-    int qkv_pitch, y_pitch; /* floats between positions */
+    int qkv_pitch, y_pitch; /* elements between positions */
+    enum element element;
 };
 size_t attention_scratch_size(const struct attention_shape *shape, int threads);
-void attention_forward(const struct attention_shape *shape, const float *qkv, float *y, float *scratch);
+void attention_forward(const struct attention_shape *shape, const void *qkv, void *y, float *scratch);
 /* dqkv = (accumulate ? dqkv : 0) + ...; the weights are computed again from qkv. */
-void attention_backward(const struct attention_shape *shape, const float *qkv, const float *dy, float *dqkv,
+void attention_backward(const struct attention_shape *shape, const void *qkv, const void *dy, void *dqkv,
                         bool accumulate, float *scratch);
 
 /* ---- group norm, fused (group_norm.c) ---------------------------------------------------------------------------- */
@@ -98,39 +112,48 @@ struct group_norm_shape {
     int n, hw, c, groups;
     int x_pitch, y_pitch, pre_pitch, ss_pitch;
     bool silu;
+    enum element element; /* of x, y and their gradients; embeddings are float32 */
 };
 size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads);
-void group_norm_forward(const struct group_norm_shape *shape, const float *x, const float *pre,
-                        const float *scale_shift, const float *weight, const float *bias, float *stats, float *y);
+void group_norm_forward(const struct group_norm_shape *shape, const void *x, const float *pre, const float *scale_shift,
+                        const float *weight, const float *bias, float *stats, void *y);
 /* dx = (accumulate ? dx : 0) + ...; dpre, dscale_shift = (accumulate_embedding ? itself : 0) + ... (NULL with pre,
  * scale_shift NULL); dweight, dbias += . */
-void group_norm_backward(const struct group_norm_shape *shape, const float *x, const float *pre,
+void group_norm_backward(const struct group_norm_shape *shape, const void *x, const float *pre,
                          const float *scale_shift, const float *weight, const float *bias, const float *stats,
-                         const float *dy, float *dx, bool accumulate, float *dpre, float *dscale_shift,
+                         const void *dy, void *dx, bool accumulate, float *dpre, float *dscale_shift,
                          bool accumulate_embedding, float *dweight, float *dbias, float *scratch);
 
-/* ---- elementwise and resampling (elementwise.c, resample.c) ------------------------------------------------------ */
+/* ---- elementwise and resampling (elementwise.c, rows.c, resample.c, bilinear.c)
+ * ------------------------------------------------------ */
 
 /* rows x c elements with pitches; results may be written over what they are made of (y = x, dx = dy) */
 void silu_forward(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch);
 void silu_backward(int64_t rows, int c, const float *x, int x_pitch, const float *dy, int y_pitch, float *dx,
                    int dx_pitch, bool accumulate);
-/* y = x or y += x */
-void copy_rows(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch, bool accumulate);
+/* y = x or y += x; x or y float32 in the other two */
+void copy_rows(enum element element, int64_t rows, int c, const void *x, int x_pitch, void *y, int y_pitch,
+               bool accumulate);
+void rows_from_float(enum element element, int64_t rows, int c, const float *x, int x_pitch, void *y, int y_pitch,
+                     bool accumulate);
+void rows_to_float(enum element element, int64_t rows, int c, const void *x, int x_pitch, float *y, int y_pitch,
+                   bool accumulate);
 /* y = x m / (1 - rate), m = 0 with probability `rate` (below 1), a function of (seed, purpose, step, slots[image],
  * element = position c + channel): element i takes the i-th number of rng_uint32. y may be x. The backward pass is the
  * same call on the gradient. */
 void dropout_apply(int n, int64_t hw, int c, double rate, const struct rng *key, const uint32_t *slots, const float *x,
                    int x_pitch, float *y, int y_pitch, bool accumulate);
 /* nearest neighbour, twice as large; h, w are the smaller size */
-void upsample_forward(int n, int h, int w, int c, const float *x, int x_pitch, float *y, int y_pitch);
-void upsample_backward(int n, int h, int w, int c, const float *dy, int y_pitch, float *dx, int x_pitch,
-                       bool accumulate);
+void upsample_forward(enum element element, int n, int h, int w, int c, const void *x, int x_pitch, void *y,
+                      int y_pitch);
+void upsample_backward(enum element element, int n, int h, int w, int c, const void *dy, int y_pitch, void *dx,
+                       int x_pitch, bool accumulate);
 /* 2x2 mean, stride 2; h, w are the larger size, odd rows and columns at the end are dropped (AvgPool2d(2)) */
-void avg_pool_forward(int n, int h, int w, int c, const float *x, int x_pitch, float *y, int y_pitch);
-void avg_pool_backward(int n, int h, int w, int c, const float *dy, int y_pitch, float *dx, int x_pitch,
-                       bool accumulate);
-/* bilinear to h_out x w_out, half-pixel centres, edges clamped (F.interpolate, align_corners = False) */
+void avg_pool_forward(enum element element, int n, int h, int w, int c, const void *x, int x_pitch, void *y,
+                      int y_pitch);
+void avg_pool_backward(enum element element, int n, int h, int w, int c, const void *dy, int y_pitch, void *dx,
+                       int x_pitch, bool accumulate);
+/* bilinear to h_out x w_out, half-pixel centres, edges clamped (F.interpolate, align_corners = False); float32 */
 void bilinear_forward(int n, int h, int w, int h_out, int w_out, int c, const float *x, int x_pitch, float *y,
                       int y_pitch);
 void bilinear_backward(int n, int h, int w, int h_out, int w_out, int c, const float *dy, int y_pitch, float *dx,

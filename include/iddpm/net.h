@@ -49,8 +49,10 @@ int net_attention(struct net *net, int qkv, int heads); /* [n][h][w][3c] -> [n][
 int net_upsample(struct net *net, int x);               /* nearest, twice as large */
 int net_avg_pool(struct net *net, int x);               /* 2x2 mean */
 int net_bilinear(struct net *net, int x, int h, int w);
+/* x with another element; what follows has the element of its (first) input. Embeddings stay float32. */
+int net_convert(struct net *net, int x, enum element element);
 int net_concat(struct net *net, int a, int b); /* along channels; a value may be concatenated once */
-void net_output(struct net *net, int x);
+void net_output(struct net *net, int x);       /* float32 */
 
 int net_channels(const struct net *net, int value);
 

@@ -29,11 +29,12 @@ void cli_print_commands(FILE *stream)
                     "       mpirun -n RANKS iddpm COMMAND ...   for the commands marked with a star\n\n");
     for (int i = 0; i < COMMANDS; i++)
         fprintf(stream, "  %c %-10s %s\n", commands[i].on_ranks ? '*' : ' ', commands[i].name, commands[i].help);
-    fprintf(stream, "\niddpm COMMAND --help says more, iddpm help config lists the keys of a configuration, iddpm "
-                    "--version what this\nprogram stands on. IDDPM_ISA=portable|avx2|avx512 chooses an instruction "
-                    "set, OMP_NUM_THREADS the threads of a rank.\nExit status: 0 done; 1 failed; 2 wrong use or "
-                    "configuration; 75 stopped on a signal, or before a time limit, with "
-                    "everything saved.\n");
+    fprintf(stream,
+            "\niddpm COMMAND --help says more, iddpm help config lists the keys of a configuration, iddpm "
+            "--version what this\nprogram stands on. IDDPM_ISA=portable|avx2|avx512|avx512bf16 chooses an instruction "
+            "set, OMP_NUM_THREADS the threads of a rank.\nExit status: 0 done; 1 failed; 2 wrong use or "
+            "configuration; 75 stopped on a signal, or before a time limit, with "
+            "everything saved.\n");
 }
 
 static const struct command *find(const char *name)

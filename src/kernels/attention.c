@@ -56,8 +56,10 @@ static void block_weights(const struct attention_shape *shape, const float *qkv,
     softmax_rows(queries, shape->t, weights, shape->t);
 }
 
-void attention_forward(const struct attention_shape *shape, const float *qkv, float *y, float *scratch)
+void attention_forward(const struct attention_shape *shape, const void *qkv_data, void *y_data, float *scratch)
 {
+    const float *qkv = qkv_data;
+    float *y = y_data;
     int block = block_queries(shape);
 #pragma omp parallel for collapse(3) schedule(static)
     for (int image = 0; image < shape->n; image++)
@@ -97,9 +99,11 @@ static void block_backward(const struct attention_shape *shape, const float *qkv
                 dqkv + c, pitch);
 }
 
-void attention_backward(const struct attention_shape *shape, const float *qkv, const float *dy, float *dqkv,
+void attention_backward(const struct attention_shape *shape, const void *qkv_data, const void *dy_data, void *dqkv_data,
                         bool accumulate, float *scratch)
 {
+    const float *qkv = qkv_data, *dy = dy_data;
+    float *dqkv = dqkv_data;
     int block = block_queries(shape);
     float beta = accumulate ? 1 : 0;
 #pragma omp parallel for collapse(2) schedule(static)

@@ -1,4 +1,5 @@
-/* Which instruction set the kernels of src/kernels/isa run on: one table of function pointers per set, chosen once. */
+/* Which instruction set the kernels of src/kernels/isa run on: tables of function pointers per set, chosen once, one
+ * for each element. */
 #include "isa/isa.h"
 
 #include <cblas.h>
@@ -8,58 +9,88 @@
 #include <immintrin.h>
 #endif
 
+/* The kernels for one element; those of FLOAT_LIST are NULL in the tables of bfloat16. */
 struct kernel_table {
-    const char *isa;
 #define MEMBER(name) __typeof__(name) *name;
-    KERNEL_LIST(MEMBER)
+    FLOAT_LIST(MEMBER) ELEMENT_LIST(MEMBER)
 };
 
-#define DECLARE(name) extern __typeof__(name) name##_portable, name##_avx2, name##_avx512;
-KERNEL_LIST(DECLARE)
+struct isa {
+    const char *name;
+    const struct kernel_table *of[2]; /* enum element */
+};
 
-#define PORTABLE(name) .name = name##_portable,
-static const struct kernel_table portable = {.isa = "portable", KERNEL_LIST(PORTABLE)};
+#define TABLE(isa)                                                                                                     \
+    static const struct kernel_table isa##_floats = {FLOAT_LIST(ENTRY_##isa) ELEMENT_LIST(ENTRY_##isa)};               \
+    static const struct kernel_table isa##_bf16s = {ELEMENT_LIST(ENTRY_BF16_##isa)};
+
+#define DECLARE_PORTABLE(name) extern __typeof__(name) name##_portable;
+#define DECLARE_PORTABLE_BF16(name) extern __typeof__(name) name##_portable_bf16;
+FLOAT_LIST(DECLARE_PORTABLE)
+ELEMENT_LIST(DECLARE_PORTABLE)
+ELEMENT_LIST(DECLARE_PORTABLE_BF16)
+#define ENTRY_portable(name) .name = name##_portable,
+#define ENTRY_BF16_portable(name) .name = name##_portable_bf16,
+TABLE(portable) static const struct isa portable = {"portable", {&portable_floats, &portable_bf16s}};
+
 #ifdef IDDPM_X86
-#define AVX2(name) .name = name##_avx2,
-static const struct kernel_table avx2 = {.isa = "avx2", KERNEL_LIST(AVX2)};
-#define AVX512(name) .name = name##_avx512,
-static const struct kernel_table avx512 = {.isa = "avx512", KERNEL_LIST(AVX512)};
+#define DECLARE_X86(name) extern __typeof__(name) name##_avx2, name##_avx512;
+#define DECLARE_X86_BF16(name) extern __typeof__(name) name##_avx2_bf16, name##_avx512_bf16, name##_avx512bf16_bf16;
+FLOAT_LIST(DECLARE_X86)
+ELEMENT_LIST(DECLARE_X86)
+ELEMENT_LIST(DECLARE_X86_BF16)
+#define ENTRY_avx2(name) .name = name##_avx2,
+#define ENTRY_BF16_avx2(name) .name = name##_avx2_bf16,
+TABLE(avx2) static const struct isa avx2 = {"avx2", {&avx2_floats, &avx2_bf16s}};
+#define ENTRY_avx512(name) .name = name##_avx512,
+#define ENTRY_BF16_avx512(name) .name = name##_avx512_bf16,
+TABLE(avx512)
+static const struct isa avx512 = {"avx512", {&avx512_floats, &avx512_bf16s}};
+#define ENTRY_AVX512BF16(name) .name = name##_avx512bf16_bf16,
+static const struct kernel_table avx512bf16_bf16s = {ELEMENT_LIST(ENTRY_AVX512BF16)};
+static const struct isa avx512bf16 = {"avx512bf16", {&avx512_floats, &avx512bf16_bf16s}};
 #endif
 
-static const struct kernel_table *kernels = &portable;
+enum { ISAS_MAX = 4 };
+static const struct isa *chosen = &portable;
+/* for kernels on float32 alone, and for the others */
+#define FLOATS (chosen->of[ELEMENT_FLOAT32])
+#define OF(element) (chosen->of[element])
 
-/* The tables that run on this processor and operating system, best first; returns their number. */
-static int available(const struct kernel_table *tables[3])
+/* The instruction sets that run on this processor and operating system, best first; returns their number. */
+static int available(const struct isa *isas[ISAS_MAX])
 {
     int n = 0;
 #ifdef IDDPM_X86
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
-        tables[n++] = &avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) tables[n++] = &avx2;
+        __builtin_cpu_supports("avx512dq")) {
+        if (__builtin_cpu_supports("avx512bf16")) isas[n++] = &avx512bf16;
+        isas[n++] = &avx512;
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) isas[n++] = &avx2;
 #endif
-    tables[n++] = &portable;
+    isas[n++] = &portable;
     return n;
 }
 
 enum iddpm_status kernels_select(const char *isa)
 {
-    const struct kernel_table *tables[3];
-    int n = available(tables), i = 0;
-    while (isa && i < n && strcmp(isa, tables[i]->isa) != 0) i++;
+    const struct isa *isas[ISAS_MAX];
+    int n = available(isas), i = 0;
+    while (isa && i < n && strcmp(isa, isas[i]->name) != 0) i++;
     if (i == n)
         return iddpm_error(IDDPM_USAGE,
                            "instruction set '%s' cannot run here: the best of this processor and build is '%s' (of "
-                           "avx512, avx2, portable)",
-                           isa, tables[0]->isa);
-    kernels = tables[i];
+                           "avx512bf16, avx512, avx2, portable)",
+                           isa, isas[0]->name);
+    chosen = isas[i];
     openblas_set_num_threads(1); /* its sums would depend on the number of threads */
     return IDDPM_OK;
 }
 
 const char *kernels_isa(void)
 {
-    return kernels->isa;
+    return chosen->name;
 }
 
 void kernels_set_threads(int threads)
@@ -88,96 +119,138 @@ void kernels_flush_denormals(void)
 
 enum conv_algorithm conv3x3_algorithm(enum conv_choice choice, const struct conv_shape *shape)
 {
-    return kernels->conv3x3_algorithm(choice, shape);
+    return FLOATS->conv3x3_algorithm(choice, shape);
 }
 
 size_t conv3x3_packed_size(const struct conv_shape *shape, enum conv_pack pack)
 {
-    return kernels->conv3x3_packed_size(shape, pack);
+    return FLOATS->conv3x3_packed_size(shape, pack);
 }
 
 void conv3x3_pack(const struct conv_shape *shape, enum conv_pack pack, const float *weight, float *packed)
 {
-    kernels->conv3x3_pack(shape, pack, weight, packed);
+    FLOATS->conv3x3_pack(shape, pack, weight, packed);
 }
 
 size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)
 {
-    return kernels->conv3x3_scratch_size(shape, threads);
+    return FLOATS->conv3x3_scratch_size(shape, threads);
 }
 
-void conv3x3_forward(const struct conv_shape *shape, const float *x, const float *packed, const float *bias,
-                     const float *residual, int residual_pitch, float *y, float *scratch)
+void conv3x3_forward(const struct conv_shape *shape, const void *x, const float *packed, const float *bias,
+                     const void *residual, int residual_pitch, void *y, float *scratch)
 {
-    kernels->conv3x3_forward(shape, x, packed, bias, residual, residual_pitch, y, scratch);
+    FLOATS->conv3x3_forward(shape, x, packed, bias, residual, residual_pitch, y, scratch);
 }
 
-void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, const float *packed, float *dx,
+void conv3x3_backward_input(const struct conv_shape *shape, const void *dy, const float *packed, void *dx,
                             bool accumulate, float *scratch)
 {
-    kernels->conv3x3_backward_input(shape, dy, packed, dx, accumulate, scratch);
+    FLOATS->conv3x3_backward_input(shape, dy, packed, dx, accumulate, scratch);
 }
 
-void conv3x3_backward_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
+void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, const void *dy, float *dweight,
                              float *dbias, float *scratch)
 {
-    kernels->conv3x3_backward_weight(shape, x, dy, dweight, dbias, scratch);
+    FLOATS->conv3x3_backward_weight(shape, x, dy, dweight, dbias, scratch);
 }
 
 size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads)
 {
-    return kernels->group_norm_scratch_size(shape, threads);
+    return FLOATS->group_norm_scratch_size(shape, threads);
 }
 
-void group_norm_forward(const struct group_norm_shape *shape, const float *x, const float *pre,
-                        const float *scale_shift, const float *weight, const float *bias, float *stats, float *y)
+void group_norm_forward(const struct group_norm_shape *shape, const void *x, const float *pre, const float *scale_shift,
+                        const float *weight, const float *bias, float *stats, void *y)
 {
-    kernels->group_norm_forward(shape, x, pre, scale_shift, weight, bias, stats, y);
+    FLOATS->group_norm_forward(shape, x, pre, scale_shift, weight, bias, stats, y);
 }
 
-void group_norm_backward(const struct group_norm_shape *shape, const float *x, const float *pre,
+void group_norm_backward(const struct group_norm_shape *shape, const void *x, const float *pre,
                          const float *scale_shift, const float *weight, const float *bias, const float *stats,
-                         const float *dy, float *dx, bool accumulate, float *dpre, float *dscale_shift,
+                         const void *dy, void *dx, bool accumulate, float *dpre, float *dscale_shift,
                          bool accumulate_embedding, float *dweight, float *dbias, float *scratch)
 {
-    kernels->group_norm_backward(shape, x, pre, scale_shift, weight, bias, stats, dy, dx, accumulate, dpre,
-                                 dscale_shift, accumulate_embedding, dweight, dbias, scratch);
+    FLOATS->group_norm_backward(shape, x, pre, scale_shift, weight, bias, stats, dy, dx, accumulate, dpre, dscale_shift,
+                                accumulate_embedding, dweight, dbias, scratch);
 }
 
 void silu_forward(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch)
 {
-    kernels->silu_forward(rows, c, x, x_pitch, y, y_pitch);
+    FLOATS->silu_forward(rows, c, x, x_pitch, y, y_pitch);
 }
 
 void silu_backward(int64_t rows, int c, const float *x, int x_pitch, const float *dy, int y_pitch, float *dx,
                    int dx_pitch, bool accumulate)
 {
-    kernels->silu_backward(rows, c, x, x_pitch, dy, y_pitch, dx, dx_pitch, accumulate);
+    FLOATS->silu_backward(rows, c, x, x_pitch, dy, y_pitch, dx, dx_pitch, accumulate);
 }
 
 void softmax_rows(int rows, int c, float *x, int pitch)
 {
-    kernels->softmax_rows(rows, c, x, pitch);
+    FLOATS->softmax_rows(rows, c, x, pitch);
 }
 
 void softmax_rows_backward(int rows, int c, const float *p, float *dp, int pitch)
 {
-    kernels->softmax_rows_backward(rows, c, p, dp, pitch);
+    FLOATS->softmax_rows_backward(rows, c, p, dp, pitch);
 }
 
 void dropout_apply(int n, int64_t hw, int c, double rate, const struct rng *key, const uint32_t *slots, const float *x,
                    int x_pitch, float *y, int y_pitch, bool accumulate)
 {
-    kernels->dropout_apply(n, hw, c, rate, key, slots, x, x_pitch, y, y_pitch, accumulate);
+    FLOATS->dropout_apply(n, hw, c, rate, key, slots, x, x_pitch, y, y_pitch, accumulate);
 }
 
 void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *grad, float *exp_avg, float *exp_avg_sq,
                int n_ema, const double *rates, float *const *emas)
 {
-    kernels->adamw_ema(adamw, n, params, grad, exp_avg, exp_avg_sq, n_ema, rates, emas);
+    FLOATS->adamw_ema(adamw, n, params, grad, exp_avg, exp_avg_sq, n_ema, rates, emas);
 }
 
 void squares_of_blocks(size_t n, const float *x, double *sums)
 {
-    kernels->squares_of_blocks(n, x, sums);
+    FLOATS->squares_of_blocks(n, x, sums);
+}
+
+void copy_rows(enum element element, int64_t rows, int c, const void *x, int x_pitch, void *y, int y_pitch,
+               bool accumulate)
+{
+    OF(element)->copy_rows(element, rows, c, x, x_pitch, y, y_pitch, accumulate);
+}
+
+void rows_from_float(enum element element, int64_t rows, int c, const float *x, int x_pitch, void *y, int y_pitch,
+                     bool accumulate)
+{
+    OF(element)->rows_from_float(element, rows, c, x, x_pitch, y, y_pitch, accumulate);
+}
+
+void rows_to_float(enum element element, int64_t rows, int c, const void *x, int x_pitch, float *y, int y_pitch,
+                   bool accumulate)
+{
+    OF(element)->rows_to_float(element, rows, c, x, x_pitch, y, y_pitch, accumulate);
+}
+
+void upsample_forward(enum element element, int n, int h, int w, int c, const void *x, int x_pitch, void *y,
+                      int y_pitch)
+{
+    OF(element)->upsample_forward(element, n, h, w, c, x, x_pitch, y, y_pitch);
+}
+
+void upsample_backward(enum element element, int n, int h, int w, int c, const void *dy, int y_pitch, void *dx,
+                       int x_pitch, bool accumulate)
+{
+    OF(element)->upsample_backward(element, n, h, w, c, dy, y_pitch, dx, x_pitch, accumulate);
+}
+
+void avg_pool_forward(enum element element, int n, int h, int w, int c, const void *x, int x_pitch, void *y,
+                      int y_pitch)
+{
+    OF(element)->avg_pool_forward(element, n, h, w, c, x, x_pitch, y, y_pitch);
+}
+
+void avg_pool_backward(enum element element, int n, int h, int w, int c, const void *dy, int y_pitch, void *dx,
+                       int x_pitch, bool accumulate)
+{
+    OF(element)->avg_pool_backward(element, n, h, w, c, dy, y_pitch, dx, x_pitch, accumulate);
 }

@@ -1,21 +1,7 @@
-/* Copies, embeddings, sums of sums: what neither sums nor computes enough to need an instruction set of its own. */
+/* Embeddings, sums of sums: what neither sums nor computes enough to need an instruction set of its own. */
 #include "iddpm/kernels.h"
 
 #include <math.h>
-#include <string.h>
-
-void copy_rows(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch, bool accumulate)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < rows; row++) {
-        const float *from = x + row * x_pitch;
-        float *to = y + row * y_pitch;
-        if (!accumulate)
-            memcpy(to, from, (size_t)c * sizeof *to);
-        else
-            for (int j = 0; j < c; j++) to[j] += from[j];
-    }
-}
 
 /* Fewer are not worth waking threads for: the gradients of biases come by the hundred. */
 enum { WORTH_THREADS = 1 << 15 };

@@ -30,9 +30,13 @@ static void start_tile(int rows, int cols, const float *bias, const float *resid
     }
 }
 
-void linear_forward(int64_t rows, int c_in, int c_out, const float *x, int x_pitch, const float *weight,
-                    const float *bias, const float *residual, int residual_pitch, float *y, int y_pitch)
+void linear_forward(enum element element, int64_t rows, int c_in, int c_out, const void *x_data, int x_pitch,
+                    const float *weight, const float *bias, const void *residual_data, int residual_pitch, void *y_data,
+                    int y_pitch)
 {
+    (void)element;
+    const float *x = x_data, *residual = residual_data;
+    float *y = y_data;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t row = 0; row < rows; row += TILE_ROWS)
         for (int col = 0; col < c_out; col += TILE_COLS) {
@@ -47,9 +51,12 @@ void linear_forward(int64_t rows, int c_in, int c_out, const float *x, int x_pit
         }
 }
 
-void linear_backward_input(int64_t rows, int c_in, int c_out, const float *dy, int y_pitch, const float *weight,
-                           float *dx, int x_pitch, bool accumulate)
+void linear_backward_input(enum element element, int64_t rows, int c_in, int c_out, const void *dy_data, int y_pitch,
+                           const float *weight, void *dx_data, int x_pitch, bool accumulate)
 {
+    (void)element;
+    const float *dy = dy_data;
+    float *dx = dx_data;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t row = 0; row < rows; row += TILE_ROWS)
         for (int col = 0; col < c_in; col += TILE_COLS)
@@ -72,9 +79,11 @@ static void add_column_sums(int64_t rows, int c, const float *dy, int pitch, flo
     for (int j = 0; j < c; j++) dbias[j] += (float)total[j];
 }
 
-void linear_backward_weight(int64_t rows, int c_in, int c_out, const float *x, int x_pitch, const float *dy,
-                            int y_pitch, float *dweight, float *dbias)
+void linear_backward_weight(enum element element, int64_t rows, int c_in, int c_out, const void *x_data, int x_pitch,
+                            const void *dy_data, int y_pitch, float *dweight, float *dbias)
 {
+    (void)element;
+    const float *x = x_data, *dy = dy_data;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int out = 0; out < c_out; out += TILE_OUT)
         for (int col = 0; col < c_in; col += TILE_COLS) {

@@ -55,14 +55,27 @@ static bool more(struct net *net, void *array, size_t *room, size_t n, size_t si
     return false;
 }
 
-int graph_value(struct net *net, int h, int w, int c, bool needs_grad)
+int graph_value(struct net *net, int h, int w, int c, enum element element, bool needs_grad)
 {
     if (net->status != IDDPM_OK || !more(net, &net->values, &net->room_values, net->n_values, sizeof *net->values))
         return NONE;
     if (h < 1 || w < 1 || c < 1) return graph_fail(net, "a tensor of %d x %d x %d is empty", h, w, c);
-    net->values[net->n_values] = (struct value){
-        .h = h, .w = w, .c = c, .parent = NONE, .needs_grad = needs_grad, .buffer = NONE, .grad_buffer = NONE};
+    net->values[net->n_values] = (struct value){.h = h,
+                                                .w = w,
+                                                .c = c,
+                                                .element = element,
+                                                .parent = NONE,
+                                                .needs_grad = needs_grad,
+                                                .buffer = NONE,
+                                                .grad_buffer = NONE};
     return (int)net->n_values++;
+}
+
+static enum element output_element(const struct net *net, const struct op *op)
+{
+    if (op->kind == &op_convert) return op->element;
+    int from = op->in[0] != NONE ? op->in[0] : op->in[OP_RESIDUAL];
+    return from == NONE ? ELEMENT_FLOAT32 : net->values[from].element;
 }
 
 int graph_op(struct net *net, struct op op, int h, int w, int c)
@@ -70,7 +83,7 @@ int graph_op(struct net *net, struct op op, int h, int w, int c)
     bool needs_grad = op.param != NONE || (op.kind == &op_input && net->want_input_grad);
     for (int i = 0; i < OP_INPUTS; i++)
         if (op.in[i] != NONE) needs_grad |= net->values[op.in[i]].needs_grad;
-    op.out = graph_value(net, h, w, c, needs_grad && net->mode == NET_TRAINING);
+    op.out = graph_value(net, h, w, c, output_element(net, &op), needs_grad && net->mode == NET_TRAINING);
     if (op.out == NONE || !more(net, &net->ops, &net->room_ops, net->n_ops, sizeof *net->ops)) return NONE;
     op.n_params = op.param == NONE ? 0 : (int)net->n_params - op.param;
     op.saved = op.scratch[PASS_FORWARD] = op.scratch[PASS_BACKWARD] = NONE;
@@ -124,12 +137,13 @@ int net_concat(struct net *net, int a, int b)
 {
     if (graph_broken(net, a) || graph_broken(net, b)) return NONE;
     struct value left = net->values[a], right = net->values[b];
+    if (left.element != right.element) return graph_fail(net, "tensors of two elements cannot be concatenated");
     if (left.h != right.h || left.w != right.w)
         return graph_fail(
             net, "%dx%d and %dx%d tensors cannot be concatenated: image sizes must halve evenly at every level", left.h,
             left.w, right.h, right.w);
     int rest, root_a = graph_root(net, a, &rest), root_b = graph_root(net, b, &rest);
-    int c = graph_value(net, left.h, left.w, left.c + right.c, left.needs_grad || right.needs_grad);
+    int c = graph_value(net, left.h, left.w, left.c + right.c, left.element, left.needs_grad || right.needs_grad);
     if (c == NONE) return NONE;
     if (net->values[root_a].c != left.c || net->values[root_b].c != right.c)
         return graph_fail(net, "a tensor can be concatenated only once");

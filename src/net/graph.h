@@ -12,6 +12,7 @@ enum { PASS_FORWARD, PASS_BACKWARD, PASSES };
 /* [n][h][w][c]. A value with a parent is a slice of it (concatenation), or the same memory (an op in place). */
 struct value {
     int h, w, c;
+    enum element element;      /* of the value and of its gradient */
     int parent, parent_offset; /* NONE, or the value whose memory this is part of, from which channel */
     bool needs_grad;
     bool grad_written; /* while planning: an op already gave this gradient */
@@ -20,7 +21,7 @@ struct value {
     int offset, pitch;       /* channels */
 };
 
-/* A piece of the arena, live over the schedule positions first..last. */
+/* A piece of the arena, live over the schedule positions first..last. Bfloat16 values take half of a float each. */
 struct buffer {
     size_t floats;
     int first, last;
@@ -33,6 +34,7 @@ struct op {
     int param;              /* first of its parameters, NONE without */
     int n_params;           /* filled by graph_op: those registered since */
     int stride, heads;      /* convolution; attention */
+    enum element element;   /* that a conversion gives */
     bool silu;              /* group norm */
     double rate;            /* dropout */
     int layer;              /* number of this dropout, part of its random key */
@@ -59,7 +61,7 @@ struct op_kind {
 };
 
 extern const struct op_kind op_conv3x3, op_linear, op_group_norm, op_dropout, op_attention, op_silu, op_upsample,
-    op_avg_pool, op_bilinear, op_timesteps, op_label_embedding, op_input;
+    op_avg_pool, op_bilinear, op_timesteps, op_label_embedding, op_input, op_convert;
 
 struct param {
     struct net_param public;
@@ -89,8 +91,9 @@ struct net {
 
 /* ---- for the builder calls in op_*.c (graph.c) */
 
-int graph_value(struct net *net, int h, int w, int c, bool needs_grad);
-/* Appends an op whose output is a new value h x w x c; its inputs and attributes come from `op`. Returns the value. */
+int graph_value(struct net *net, int h, int w, int c, enum element element, bool needs_grad);
+/* Appends an op whose output is a new value h x w x c; its inputs and attributes come from `op`, the element from its
+ * first input (the residual without one, float32 without any). Returns the value. */
 int graph_op(struct net *net, struct op op, int h, int w, int c);
 /* Appends parameter `name``suffix`; returns its index. */
 int graph_param(struct net *net, const char *name, const char *suffix, int ndim, const uint64_t *dims);
@@ -103,7 +106,8 @@ bool graph_broken(const struct net *net, int value); /* an earlier error, or no 
 /* ---- for the ops while running */
 
 struct tensor {
-    float *p;
+    void *p;
+    enum element element;
     int h, w, c, pitch;
 };
 
@@ -115,8 +119,9 @@ static inline const struct value *net_value(const struct net *net, int v)
 static inline struct tensor tensor_in(const struct net *net, int v, int buffer)
 {
     const struct value *value = net_value(net, v);
-    struct tensor t = {NULL, value->h, value->w, value->c, value->pitch};
-    if (buffer != NONE) t.p = net->arena + net->buffers[buffer].offset + value->offset;
+    struct tensor t = {NULL, value->element, value->h, value->w, value->c, value->pitch};
+    if (buffer != NONE)
+        t.p = (char *)(net->arena + net->buffers[buffer].offset) + (size_t)value->offset * element_size(value->element);
     return t;
 }
 

@@ -14,7 +14,7 @@ int net_attention(struct net *net, int qkv, int heads)
 static struct attention_shape shape_of(const struct net *net, const struct op *op, int n)
 {
     const struct value *qkv = net_value(net, op->in[0]), *y = net_value(net, op->out);
-    return (struct attention_shape){n, y->h * y->w, op->heads, y->c / op->heads, qkv->pitch, y->pitch};
+    return (struct attention_shape){n, y->h * y->w, op->heads, y->c / op->heads, qkv->pitch, y->pitch, y->element};
 }
 
 static void forward(const struct net *net, const struct op *op, const struct net_run *run)

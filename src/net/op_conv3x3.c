@@ -21,7 +21,7 @@ int net_conv3x3(struct net *net, const char *name, int x, int c_out, int stride,
 static struct conv_shape shape_of(const struct net *net, const struct op *op, int n)
 {
     const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
-    struct conv_shape shape = {n, x->h, x->w, x->c, y->c, op->stride, x->pitch, y->pitch, CONV_DIRECT};
+    struct conv_shape shape = {n, x->h, x->w, x->c, y->c, op->stride, x->pitch, y->pitch, CONV_DIRECT, x->element};
     shape.algorithm = conv3x3_algorithm(net->conv_choice, &shape);
     return shape;
 }

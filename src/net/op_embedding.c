@@ -34,19 +34,21 @@ static void timesteps(const struct net *net, const struct op *op, const struct n
 static void label_forward(const struct net *net, const struct op *op, const struct net_run *run)
 {
     struct tensor x = tensor_value(net, op->in[OP_RESIDUAL]), y = tensor_value(net, op->out);
-    const float *table = op_param(net, op, 0);
+    const float *table = op_param(net, op, 0), *from = x.p;
+    float *to = y.p;
     for (int i = 0; i < run->n; i++)
         for (int k = 0; k < y.c; k++)
-            y.p[(int64_t)i * y.pitch + k] = x.p[(int64_t)i * x.pitch + k] + table[run->labels[i] * y.c + k];
+            to[(int64_t)i * y.pitch + k] = from[(int64_t)i * x.pitch + k] + table[run->labels[i] * y.c + k];
 }
 
 static void label_backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
     struct tensor dy = tensor_grad(net, op->out);
     float *table = op_param_grad(net, op, 0, grads);
+    const float *from = dy.p;
     graph_residual_backward(net, op, run);
     for (int i = 0; i < run->n; i++)
-        for (int k = 0; k < dy.c; k++) table[run->labels[i] * dy.c + k] += dy.p[(int64_t)i * dy.pitch + k];
+        for (int k = 0; k < dy.c; k++) table[run->labels[i] * dy.c + k] += from[(int64_t)i * dy.pitch + k];
 }
 
 static void silu(const struct net *net, const struct op *op, const struct net_run *run)

@@ -32,7 +32,8 @@ static struct group_norm_shape shape_of(const struct net *net, const struct op *
 {
     const struct value *x = net_value(net, op->in[IN_X]), *y = net_value(net, op->out);
     int pitch = op->in[IN_EMBEDDING] == NONE ? 0 : net_value(net, op->in[IN_EMBEDDING])->pitch;
-    return (struct group_norm_shape){n, x->h * x->w, x->c, GROUPS, x->pitch, y->pitch, pitch, pitch, op->silu};
+    return (struct group_norm_shape){n,        x->h * x->w, x->c,  GROUPS,   x->pitch,
+                                     y->pitch, pitch,       pitch, op->silu, x->element};
 }
 
 static struct embedding embedding_of(const struct net *net, const struct op *op)

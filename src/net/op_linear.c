@@ -22,19 +22,19 @@ static void forward(const struct net *net, const struct op *op, const struct net
 {
     struct tensor x = tensor_value(net, op->in[0]), y = tensor_value(net, op->out), residual = {0};
     if (op->in[OP_RESIDUAL] != NONE) residual = tensor_value(net, op->in[OP_RESIDUAL]);
-    linear_forward(tensor_rows(&x, run->n), x.c, y.c, x.p, x.pitch, op_param(net, op, 0), op_param(net, op, 1),
-                   residual.p, residual.pitch, y.p, y.pitch);
+    linear_forward(x.element, tensor_rows(&x, run->n), x.c, y.c, x.p, x.pitch, op_param(net, op, 0),
+                   op_param(net, op, 1), residual.p, residual.pitch, y.p, y.pitch);
 }
 
 static void backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
     struct tensor x = tensor_value(net, op->in[0]), dx = tensor_grad(net, op->in[0]), dy = tensor_grad(net, op->out);
     graph_residual_backward(net, op, run);
-    linear_backward_weight(tensor_rows(&x, run->n), x.c, dy.c, x.p, x.pitch, dy.p, dy.pitch,
+    linear_backward_weight(x.element, tensor_rows(&x, run->n), x.c, dy.c, x.p, x.pitch, dy.p, dy.pitch,
                            op_param_grad(net, op, 0, grads), op_param_grad(net, op, 1, grads));
     if (dx.p)
-        linear_backward_input(tensor_rows(&x, run->n), x.c, dy.c, dy.p, dy.pitch, op_param(net, op, 0), dx.p, dx.pitch,
-                              op->accumulate[0]);
+        linear_backward_input(x.element, tensor_rows(&x, run->n), x.c, dy.c, dy.p, dy.pitch, op_param(net, op, 0), dx.p,
+                              dx.pitch, op->accumulate[0]);
 }
 
 static uint64_t macs(const struct net *net, const struct op *op)

@@ -28,27 +28,29 @@ int net_bilinear(struct net *net, int x, int h, int w)
 static void upsample(const struct net *net, const struct op *op, const struct net_run *run)
 {
     struct tensor x = tensor_value(net, op->in[0]), y = tensor_value(net, op->out);
-    upsample_forward(run->n, x.h, x.w, x.c, x.p, x.pitch, y.p, y.pitch);
+    upsample_forward(x.element, run->n, x.h, x.w, x.c, x.p, x.pitch, y.p, y.pitch);
 }
 
 static void upsample_back(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
     (void)grads;
     struct tensor dx = tensor_grad(net, op->in[0]), dy = tensor_grad(net, op->out);
-    if (dx.p) upsample_backward(run->n, dx.h, dx.w, dx.c, dy.p, dy.pitch, dx.p, dx.pitch, op->accumulate[0]);
+    if (dx.p)
+        upsample_backward(dx.element, run->n, dx.h, dx.w, dx.c, dy.p, dy.pitch, dx.p, dx.pitch, op->accumulate[0]);
 }
 
 static void avg_pool(const struct net *net, const struct op *op, const struct net_run *run)
 {
     struct tensor x = tensor_value(net, op->in[0]), y = tensor_value(net, op->out);
-    avg_pool_forward(run->n, x.h, x.w, x.c, x.p, x.pitch, y.p, y.pitch);
+    avg_pool_forward(x.element, run->n, x.h, x.w, x.c, x.p, x.pitch, y.p, y.pitch);
 }
 
 static void avg_pool_back(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
     (void)grads;
     struct tensor dx = tensor_grad(net, op->in[0]), dy = tensor_grad(net, op->out);
-    if (dx.p) avg_pool_backward(run->n, dx.h, dx.w, dx.c, dy.p, dy.pitch, dx.p, dx.pitch, op->accumulate[0]);
+    if (dx.p)
+        avg_pool_backward(dx.element, run->n, dx.h, dx.w, dx.c, dy.p, dy.pitch, dx.p, dx.pitch, op->accumulate[0]);
 }
 
 static void bilinear(const struct net *net, const struct op *op, const struct net_run *run)

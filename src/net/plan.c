@@ -43,7 +43,8 @@ static void place_values(struct net *net)
         struct value *value = &net->values[v];
         value->pitch = value->c;
         if (value->parent != NONE) continue;
-        size_t floats = (size_t)net->batch * (size_t)value->h * (size_t)value->w * (size_t)value->c;
+        size_t elements = (size_t)net->batch * (size_t)value->h * (size_t)value->w * (size_t)value->c;
+        size_t floats = (elements * element_size(value->element) + sizeof(float) - 1) / sizeof(float);
         value->buffer = new_buffer(net, floats);
         if (value->needs_grad) value->grad_buffer = new_buffer(net, floats);
     }

@@ -6,6 +6,8 @@
 enum iddpm_status net_finish(struct net *net, bool allocate)
 {
     if (net->status == IDDPM_OK && net->output == NONE) graph_fail(net, "the network has no output");
+    if (net->status == IDDPM_OK && net->values[net->output].element != ELEMENT_FLOAT32)
+        graph_fail(net, "the output of the network is not float32");
     if (net->status == IDDPM_OK && net_plan(net) == IDDPM_FAILED) return IDDPM_FAILED;
     if (net->status != IDDPM_OK) return iddpm_error(net->status, "%s", net->error ? net->error : "no memory");
     net->finished = true;
@@ -52,7 +54,8 @@ void graph_residual_backward(const struct net *net, const struct op *op, const s
     if (residual == NONE) return;
     struct tensor dr = tensor_grad(net, residual), dy = tensor_grad(net, op->out);
     if (dr.p && dr.p != dy.p)
-        copy_rows(tensor_rows(&dy, run->n), dy.c, dy.p, dy.pitch, dr.p, dr.pitch, op->accumulate[OP_RESIDUAL]);
+        copy_rows(dy.element, tensor_rows(&dy, run->n), dy.c, dy.p, dy.pitch, dr.p, dr.pitch,
+                  op->accumulate[OP_RESIDUAL]);
 }
 
 static size_t image_floats(const struct value *value)

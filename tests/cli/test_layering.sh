@@ -68,7 +68,7 @@ check_symbols() { # ROOT BUILD
         complain "src/$room: $symbol is in no header of the room, so it should be static"
     done < <(find "$2/CMakeFiles" -path '*.dir/src/*' -name '*.c.o' -exec nm -gA --defined-only {} + |
         sed -nE 's/.*\.dir\/src\/([^/]+)\/.*:[0-9a-f]+ [TDBRVW] ([A-Za-z]\w*)$/\1 \2/p' |
-        grep -vE ' (MPI_File_.*|main)$' | sed -E 's/_(portable|avx2|avx512)$//' | sort -u |
+        grep -vE ' (MPI_File_.*|main)$' | sed -E 's/_(portable|avx2|avx512|avx512bf16)(_bf16)?$//' | sort -u |
         ROOT=$1 perl -e '
             sub text { open my $file, "<", shift or return ""; local $/; <$file> }
             while (<STDIN>) {

@@ -113,11 +113,12 @@ static void run_linear(struct layer *layer, const char *x)
 {
     int64_t rows = (int64_t)layer->n * layer->h * layer->w;
     int c_in = dim(layer, x, 1), c_out = layer->c;
-    linear_forward(rows, c_in, c_out, value(layer, x), c_in, value(layer, "weight"), value(layer, "bias"), NULL, 0,
-                   layer->y, c_out);
-    linear_backward_input(rows, c_in, c_out, layer->dy, c_out, value(layer, "weight"), grad(layer, x), c_in, false);
-    linear_backward_weight(rows, c_in, c_out, value(layer, x), c_in, layer->dy, c_out, grad(layer, "weight"),
-                           grad(layer, "bias"));
+    linear_forward(ELEMENT_FLOAT32, rows, c_in, c_out, value(layer, x), c_in, value(layer, "weight"),
+                   value(layer, "bias"), NULL, 0, layer->y, c_out);
+    linear_backward_input(ELEMENT_FLOAT32, rows, c_in, c_out, layer->dy, c_out, value(layer, "weight"), grad(layer, x),
+                          c_in, false);
+    linear_backward_weight(ELEMENT_FLOAT32, rows, c_in, c_out, value(layer, x), c_in, layer->dy, c_out,
+                           grad(layer, "weight"), grad(layer, "bias"));
 }
 
 static void conv1x1(struct layer *layer)
@@ -133,8 +134,8 @@ static void linear(struct layer *layer)
 static void upsample_nearest(struct layer *layer)
 {
     int h = dim(layer, "x", 2), w = dim(layer, "x", 3), c = layer->c;
-    upsample_forward(layer->n, h, w, c, value(layer, "x"), c, layer->y, c);
-    upsample_backward(layer->n, h, w, c, layer->dy, c, grad(layer, "x"), c, false);
+    upsample_forward(ELEMENT_FLOAT32, layer->n, h, w, c, value(layer, "x"), c, layer->y, c);
+    upsample_backward(ELEMENT_FLOAT32, layer->n, h, w, c, layer->dy, c, grad(layer, "x"), c, false);
 }
 
 static void upsample_bilinear(struct layer *layer)
@@ -147,14 +148,14 @@ static void upsample_bilinear(struct layer *layer)
 static void avgpool2(struct layer *layer)
 {
     int h = dim(layer, "x", 2), w = dim(layer, "x", 3), c = layer->c;
-    avg_pool_forward(layer->n, h, w, c, value(layer, "x"), c, layer->y, c);
-    avg_pool_backward(layer->n, h, w, c, layer->dy, c, grad(layer, "x"), c, false);
+    avg_pool_forward(ELEMENT_FLOAT32, layer->n, h, w, c, value(layer, "x"), c, layer->y, c);
+    avg_pool_backward(ELEMENT_FLOAT32, layer->n, h, w, c, layer->dy, c, grad(layer, "x"), c, false);
 }
 
 static void run_group_norm(struct layer *layer, const float *emb, float *demb)
 {
     int c = layer->c;
-    struct group_norm_shape shape = {layer->n, layer->h * layer->w, c, 32, c, c, 0, 2 * c, true};
+    struct group_norm_shape shape = {layer->n, layer->h * layer->w, c, 32, c, c, 0, 2 * c, true, ELEMENT_FLOAT32};
     float *stats = floats((size_t)layer->n * 32 * 2, NAN);
     group_norm_forward(&shape, value(layer, "x"), NULL, emb, value(layer, "weight"), value(layer, "bias"), stats,
                        layer->y);
@@ -179,7 +180,8 @@ static void attention(struct layer *layer)
     const char *text = strstr(layer->name, "_heads");
     int heads = text ? atoi(text + strlen("_heads")) : 0;
     if (heads < 1) fail_msg("%s: the number of heads is not in the name", layer->name);
-    struct attention_shape shape = {layer->n, layer->h, heads, layer->c / heads, 3 * layer->c, layer->c};
+    struct attention_shape shape = {layer->n,     layer->h, heads,          layer->c / heads,
+                                    3 * layer->c, layer->c, ELEMENT_FLOAT32};
     float *work = scratch(layer, attention_scratch_size(&shape, omp_get_max_threads()));
     attention_forward(&shape, value(layer, "qkv"), layer->y, work);
     attention_backward(&shape, value(layer, "qkv"), layer->dy, grad(layer, "qkv"), false, work);

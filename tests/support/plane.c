@@ -1,51 +1,98 @@
 #include "plane.h"
 
-#include "iddpm/kernels.h"
-
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define GUARD 1.25e30f
+#define GUARD 1.25e30f /* bfloat16 rounds it */
 
 static size_t plane_size(const struct plane *plane)
 {
     return (size_t)plane->rows * (size_t)plane->pitch;
 }
 
+static size_t plane_bytes(const struct plane *plane)
+{
+    return plane_size(plane) * element_size(plane->element);
+}
+
+static float rounded(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (x == x) bits += 0x7fff + (bits >> 16 & 1);
+    bits &= 0xffff0000u;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
+
+static float get(const struct plane *plane, int64_t row, int j)
+{
+    size_t i = (size_t)row * (size_t)plane->pitch + (size_t)j;
+    if (plane->element == ELEMENT_FLOAT32) return plane->data[i];
+    uint32_t bits = (uint32_t)((const uint16_t *)(const void *)plane->data)[i] << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void set(struct plane *plane, int64_t row, int j, float x)
+{
+    size_t i = (size_t)row * (size_t)plane->pitch + (size_t)j;
+    if (plane->element == ELEMENT_FLOAT32) {
+        plane->data[i] = x;
+        return;
+    }
+    uint32_t bits;
+    x = rounded(x);
+    memcpy(&bits, &x, sizeof bits);
+    ((uint16_t *)(void *)plane->data)[i] = (uint16_t)(bits >> 16);
+}
+
+struct plane plane_create_of(enum element element, int64_t rows, int c, int pitch)
+{
+    struct plane plane = {rows, c, pitch, element, NULL};
+    assert_true(c <= pitch);
+    if (mem_alloc(&plane.data, plane_size(&plane), element_size(element), "plane")) fail_msg("%s", iddpm_error_text());
+    for (int64_t row = 0; row < rows; row++)
+        for (int j = 0; j < pitch; j++) set(&plane, row, j, GUARD);
+    return plane;
+}
+
 struct plane plane_create(int64_t rows, int c, int pitch)
 {
-    struct plane plane = {rows, c, pitch, NULL};
-    assert_true(c <= pitch);
-    if (mem_alloc(&plane.data, plane_size(&plane), sizeof *plane.data, "plane")) fail_msg("%s", iddpm_error_text());
-    for (size_t i = 0; i < plane_size(&plane); i++) plane.data[i] = GUARD;
-    return plane;
+    return plane_create_of(ELEMENT_FLOAT32, rows, c, pitch);
+}
+
+double plane_tolerance(enum element element, double of_float32)
+{
+    return element == ELEMENT_BF16 ? 1e-2 : of_float32;
 }
 
 void plane_random(struct plane *plane, uint32_t stream, double scale, double shift)
 {
     struct rng rng = {1, RNG_TEST, stream, 0};
     size_t n = (size_t)plane->rows * (size_t)plane->c;
-    double *values = malloc((n ? n : 1) * sizeof *values);
+    double *values = malloc((n ? n : 1) * sizeof *values), *next = values;
     rng_uniform(&rng, n, values);
-    for (size_t i = 0; i < n; i++)
-        plane->data[i / (size_t)plane->c * (size_t)plane->pitch + i % (size_t)plane->c] =
-            (float)((2 * values[i] - 1) * scale + shift);
+    for (int64_t row = 0; row < plane->rows; row++)
+        for (int j = 0; j < plane->c; j++) set(plane, row, j, (float)((2 * *next++ - 1) * scale + shift));
     free(values);
 }
 
 void plane_set(struct plane *plane, float value)
 {
     for (int64_t row = 0; row < plane->rows; row++)
-        for (int j = 0; j < plane->c; j++) plane->data[row * plane->pitch + j] = value;
+        for (int j = 0; j < plane->c; j++) set(plane, row, j, value);
 }
 
 void plane_check_guards(const struct plane *plane, const char *what)
 {
+    float guard = plane->element == ELEMENT_BF16 ? rounded(GUARD) : GUARD;
     for (int64_t row = 0; row < plane->rows; row++)
         for (int j = plane->c; j < plane->pitch; j++)
-            if (plane->data[row * plane->pitch + j] != GUARD)
-                fail_msg("%s: wrote between rows, at row %lld, float %d", what, (long long)row, j);
+            if (get(plane, row, j) != guard)
+                fail_msg("%s: wrote between rows, at row %lld, element %d", what, (long long)row, j);
 }
 
 void plane_free(struct plane *plane)
@@ -59,7 +106,7 @@ double *plane_values(const struct plane *plane)
     size_t n = (size_t)plane->rows * (size_t)plane->c;
     double *values = malloc((n ? n : 1) * sizeof *values);
     for (int64_t row = 0; row < plane->rows; row++)
-        for (int j = 0; j < plane->c; j++) values[row * plane->c + j] = plane->data[row * plane->pitch + j];
+        for (int j = 0; j < plane->c; j++) values[row * plane->c + j] = get(plane, row, j);
     return values;
 }
 
@@ -71,17 +118,17 @@ void plane_check(const struct plane *plane, const double *want, double tolerance
     free(got);
 }
 
-static float *copy_of(const struct plane *plane)
+static void *copy_of(const struct plane *plane)
 {
-    float *copy = malloc((plane_size(plane) + 1) * sizeof *copy);
-    memcpy(copy, plane->data, plane_size(plane) * sizeof *copy);
+    void *copy = malloc(plane_bytes(plane) + 1);
+    memcpy(copy, plane->data, plane_bytes(plane));
     return copy;
 }
 
 void check_threads(void (*run)(void *context), void *context, int n, struct plane *const *written)
 {
     enum { PLANES = 8 };
-    float *before[PLANES], *after[PLANES];
+    void *before[PLANES], *after[PLANES];
     int threads = omp_get_max_threads();
     assert_true(n <= PLANES);
     for (int k = 0; k < n; k++) before[k] = copy_of(written[k]);
@@ -89,13 +136,13 @@ void check_threads(void (*run)(void *context), void *context, int n, struct plan
     run(context);
     for (int k = 0; k < n; k++) {
         after[k] = copy_of(written[k]);
-        memcpy(written[k]->data, before[k], plane_size(written[k]) * sizeof(float));
+        memcpy(written[k]->data, before[k], plane_bytes(written[k]));
     }
     omp_set_num_threads(TEST_THREADS);
     run(context);
     omp_set_num_threads(threads);
     for (int k = 0; k < n; k++) {
-        if (memcmp(written[k]->data, after[k], plane_size(written[k]) * sizeof(float)) != 0)
+        if (memcmp(written[k]->data, after[k], plane_bytes(written[k])) != 0)
             fail_msg("result %d has other bits on %d threads than on one (%s)", k, TEST_THREADS, kernels_isa());
         free(before[k]);
         free(after[k]);
@@ -104,7 +151,7 @@ void check_threads(void (*run)(void *context), void *context, int n, struct plan
 
 void every_isa(void (*test)(void))
 {
-    static const char *const names[] = {"portable", "avx2", "avx512"};
+    static const char *const names[] = {"portable", "avx2", "avx512", "avx512bf16"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (kernels_select(names[k]) == IDDPM_OK) test();
     assert_int_equal(kernels_select(NULL), IDDPM_OK);

@@ -1,17 +1,23 @@
-/* Help for tests of kernels: pitched float32 tensors with guarded gaps, results that must not depend on threads, every
+/* Help for tests of kernels: pitched tensors with guarded gaps, results that must not depend on threads, every
  * instruction set, gradients by finite differences in double. */
 #ifndef TEST_PLANE_H
 #define TEST_PLANE_H
 
 #include "check.h"
 
-/* `rows` rows of c floats, one every `pitch`. The floats between rows hold a guard that no kernel may touch. */
+#include "iddpm/kernels.h"
+
+/* `rows` rows of c elements, one every `pitch`. What lies between rows is a guard that no kernel may touch. */
 struct plane {
     int64_t rows;
     int c, pitch;
-    float *data;
+    enum element element;
+    float *data; /* of a plane of bfloat16 only to be handed to kernels */
 };
-struct plane plane_create(int64_t rows, int c, int pitch);
+struct plane plane_create(int64_t rows, int c, int pitch); /* float32 */
+struct plane plane_create_of(enum element element, int64_t rows, int c, int pitch);
+/* What a result that is stored with this element may err by, of the largest magnitude. */
+double plane_tolerance(enum element element, double of_float32);
 /* Uniform in [-scale, scale) + shift, a function of `stream`. */
 void plane_random(struct plane *plane, uint32_t stream, double scale, double shift);
 void plane_set(struct plane *plane, float value);

@@ -23,7 +23,7 @@ static void setup(struct fixture *f)
     f->dqkv = plane_create(rows, 3 * c, 3 * c + 2);
     f->y = plane_create(rows, c, c + 7);
     f->dy = plane_create(rows, c, c + 7);
-    f->shape = (struct attention_shape){f->n, f->t, f->heads, f->c_head, f->qkv.pitch, f->y.pitch};
+    f->shape = (struct attention_shape){f->n, f->t, f->heads, f->c_head, f->qkv.pitch, f->y.pitch, ELEMENT_FLOAT32};
     plane_random(&f->qkv, 1, f->scale, 0);
     plane_random(&f->dy, 2, 1, 0);
     plane_set(&f->y, NAN);

@@ -105,23 +105,68 @@ static void silu_backward_is_its_slope(void **state)
 
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
 
-static void copies(void **state)
+/* A copy of a plane of one element to a plane of another, or a sum with it. */
+static void copy(const struct plane *x, struct plane *y, int64_t rows, bool accumulate)
 {
-    (void)state;
-    struct plane x = plane_create(7, 5, 9), y = plane_create(7, 5, 6);
+    if (x->element == y->element)
+        copy_rows(x->element, rows, x->c, x->data, x->pitch, y->data, y->pitch, accumulate);
+    else if (x->element == ELEMENT_FLOAT32)
+        rows_from_float(y->element, rows, x->c, x->data, x->pitch, y->data, y->pitch, accumulate);
+    else
+        rows_to_float(x->element, rows, x->c, x->data, x->pitch, y->data, y->pitch, accumulate);
+}
+
+/* Exact but for the one rounding to bfloat16: 2^-9 of a value. */
+static void check_copies(enum element from, enum element to)
+{
+    struct plane x = plane_create_of(from, 7, 37, 39), y = plane_create_of(to, 7, 37, 38);
+    double tolerance = from == ELEMENT_FLOAT32 && to == ELEMENT_BF16 ? 0x1p-9 : 0;
     plane_random(&x, 1, 1, 0);
     double *want = plane_values(&x);
     plane_set(&y, NAN);
-    copy_rows(7, 5, x.data, x.pitch, y.data, y.pitch, false);
-    plane_check(&y, want, 0, "copy");
-    copy_rows(7, 5, x.data, x.pitch, y.data, y.pitch, true);
-    for (int i = 0; i < 35; i++) want[i] *= 2;
-    plane_check(&y, want, 0, "sum");
-    copy_rows(0, 5, x.data, x.pitch, y.data, y.pitch, true);
-    plane_check(&y, want, 0, "no rows");
+    copy(&x, &y, 7, false);
+    plane_check(&y, want, tolerance, "copy");
+    copy(&x, &y, 7, true);
+    for (int i = 0; i < 7 * 37; i++) want[i] *= 2;
+    plane_check(&y, want, tolerance, "sum");
+    copy(&x, &y, 0, true);
+    plane_check(&y, want, tolerance, "no rows");
     free(want);
     plane_free(&x);
     plane_free(&y);
+}
+
+static void all_copies(void)
+{
+    for (enum element from = ELEMENT_FLOAT32; from <= ELEMENT_BF16; from++)
+        for (enum element to = ELEMENT_FLOAT32; to <= ELEMENT_BF16; to++) check_copies(from, to);
+}
+
+static void copies(void **state)
+{
+    (void)state;
+    every_isa(all_copies);
+}
+
+/* Nearest even, where halves are exact; infinity and NaN stay what they are. */
+static void check_rounding(void)
+{
+    const float values[] = {1, 1 + 0x1p-8f, 1 + 0x3p-8f, 1 + 0x1.01p-8f, -1 - 0x1p-8f, INFINITY, 0x1.fffffep127f, NAN};
+    const float want[] = {1, 1, 1 + 0x1p-6f, 1 + 0x1p-7f, -1, INFINITY, INFINITY, NAN};
+    enum { VALUES = sizeof values / sizeof *values };
+    uint16_t rounded[VALUES];
+    float back[VALUES];
+    rows_from_float(ELEMENT_BF16, 1, VALUES, values, VALUES, rounded, VALUES, false);
+    rows_to_float(ELEMENT_BF16, 1, VALUES, rounded, VALUES, back, VALUES, false);
+    for (int i = 0; i < VALUES; i++)
+        if (back[i] != want[i] && !(isnan(back[i]) && isnan(want[i])))
+            fail_msg("%a became %a, not %a (%s)", values[i], back[i], want[i], kernels_isa());
+}
+
+static void rounding(void **state)
+{
+    (void)state;
+    every_isa(check_rounding);
 }
 
 /* Sizes around that from which threads share the work, on several of them; what lies behind is not touched. */
@@ -273,6 +318,7 @@ int main(void)
         cmocka_unit_test(silu_is_exact),
         cmocka_unit_test(silu_backward_is_its_slope),
         cmocka_unit_test(copies),
+        cmocka_unit_test(rounding),
         cmocka_unit_test(sums),
         cmocka_unit_test(dropout_is_a_function_of_its_key),
         cmocka_unit_test(dropout_rate),

@@ -40,7 +40,7 @@ static void setup(struct fixture *f, const struct variant *v)
                           .dweight = plane_create(1, c, c),
                           .dbias = plane_create(1, c, c)};
     f->shape = (struct group_norm_shape){v->n,       v->hw,        v->c,        v->groups, f->x.pitch,
-                                         f->y.pitch, f->pre.pitch, f->ss.pitch, v->silu};
+                                         f->y.pitch, f->pre.pitch, f->ss.pitch, v->silu,   ELEMENT_FLOAT32};
     plane_random(&f->x, 1, sqrt(3), v->mean);
     plane_random(&f->pre, 2, 1, 0);
     plane_random(&f->ss, 3, 1, 0);

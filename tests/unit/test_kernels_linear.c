@@ -40,17 +40,17 @@ static void teardown(struct fixture *f)
 static void forward(void *context)
 {
     struct fixture *f = context;
-    linear_forward(f->rows, f->c_in, f->c_out, f->x.data, f->x.pitch, f->weight.data, f->bias ? f->b.data : NULL,
-                   f->residual ? f->r.data : NULL, f->r.pitch, f->y.data, f->y.pitch);
+    linear_forward(ELEMENT_FLOAT32, f->rows, f->c_in, f->c_out, f->x.data, f->x.pitch, f->weight.data,
+                   f->bias ? f->b.data : NULL, f->residual ? f->r.data : NULL, f->r.pitch, f->y.data, f->y.pitch);
 }
 
 static void backward(void *context)
 {
     struct fixture *f = context;
-    linear_backward_input(f->rows, f->c_in, f->c_out, f->dy.data, f->dy.pitch, f->weight.data, f->dx.data, f->dx.pitch,
-                          f->accumulate);
-    linear_backward_weight(f->rows, f->c_in, f->c_out, f->x.data, f->x.pitch, f->dy.data, f->dy.pitch, f->dweight.data,
-                           f->bias ? f->dbias.data : NULL);
+    linear_backward_input(ELEMENT_FLOAT32, f->rows, f->c_in, f->c_out, f->dy.data, f->dy.pitch, f->weight.data,
+                          f->dx.data, f->dx.pitch, f->accumulate);
+    linear_backward_weight(ELEMENT_FLOAT32, f->rows, f->c_in, f->c_out, f->x.data, f->x.pitch, f->dy.data, f->dy.pitch,
+                           f->dweight.data, f->bias ? f->dbias.data : NULL);
 }
 
 /* out[m][n] += sum over k of a[m][k] b[k][n], each given by its strides */
@@ -128,8 +128,8 @@ static void adds_to_itself(void **state)
     double *want = plane_values(&f.y), *x = plane_values(&f.x), *weight = plane_values(&f.weight);
     for (int i = 0; i < f.rows * f.c_out; i++) want[i] += f.b.data[i % f.c_out];
     add_product(f.rows, f.c_out, f.c_in, x, f.c_in, 1, weight, 1, f.c_in, want);
-    linear_forward(f.rows, f.c_in, f.c_out, f.x.data, f.x.pitch, f.weight.data, f.b.data, f.y.data, f.y.pitch, f.y.data,
-                   f.y.pitch);
+    linear_forward(ELEMENT_FLOAT32, f.rows, f.c_in, f.c_out, f.x.data, f.x.pitch, f.weight.data, f.b.data, f.y.data,
+                   f.y.pitch, f.y.data, f.y.pitch);
     plane_check(&f.y, want, 2e-6, "y over the residual");
     free(want);
     free(x);

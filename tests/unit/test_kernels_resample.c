@@ -10,16 +10,17 @@ struct fixture {
     enum { UPSAMPLE, AVG_POOL, BILINEAR } kind;
     int n, h, w, h_out, w_out, c;
     bool accumulate;
+    enum element element;
     struct plane x, y, dy, dx;
     double *x64, *y64, *dy64;
 };
 
 static void setup(struct fixture *f)
 {
-    f->x = plane_create((int64_t)f->n * f->h * f->w, f->c, f->c + 3);
-    f->dx = plane_create((int64_t)f->n * f->h * f->w, f->c, f->c + 3);
-    f->y = plane_create((int64_t)f->n * f->h_out * f->w_out, f->c, f->c + 1);
-    f->dy = plane_create((int64_t)f->n * f->h_out * f->w_out, f->c, f->c + 1);
+    f->x = plane_create_of(f->element, (int64_t)f->n * f->h * f->w, f->c, f->c + 3);
+    f->dx = plane_create_of(f->element, (int64_t)f->n * f->h * f->w, f->c, f->c + 3);
+    f->y = plane_create_of(f->element, (int64_t)f->n * f->h_out * f->w_out, f->c, f->c + 1);
+    f->dy = plane_create_of(f->element, (int64_t)f->n * f->h_out * f->w_out, f->c, f->c + 1);
     plane_random(&f->x, 1, 1, 0);
     plane_random(&f->dy, 2, 1, 0);
     plane_set(&f->y, NAN);
@@ -84,9 +85,9 @@ static void forward(void *context)
 {
     struct fixture *f = context;
     if (f->kind == UPSAMPLE)
-        upsample_forward(f->n, f->h, f->w, f->c, f->x.data, f->x.pitch, f->y.data, f->y.pitch);
+        upsample_forward(f->element, f->n, f->h, f->w, f->c, f->x.data, f->x.pitch, f->y.data, f->y.pitch);
     else if (f->kind == AVG_POOL)
-        avg_pool_forward(f->n, f->h, f->w, f->c, f->x.data, f->x.pitch, f->y.data, f->y.pitch);
+        avg_pool_forward(f->element, f->n, f->h, f->w, f->c, f->x.data, f->x.pitch, f->y.data, f->y.pitch);
     else
         bilinear_forward(f->n, f->h, f->w, f->h_out, f->w_out, f->c, f->x.data, f->x.pitch, f->y.data, f->y.pitch);
 }
@@ -95,29 +96,46 @@ static void backward(void *context)
 {
     struct fixture *f = context;
     if (f->kind == UPSAMPLE)
-        upsample_backward(f->n, f->h, f->w, f->c, f->dy.data, f->dy.pitch, f->dx.data, f->dx.pitch, f->accumulate);
+        upsample_backward(f->element, f->n, f->h, f->w, f->c, f->dy.data, f->dy.pitch, f->dx.data, f->dx.pitch,
+                          f->accumulate);
     else if (f->kind == AVG_POOL)
-        avg_pool_backward(f->n, f->h, f->w, f->c, f->dy.data, f->dy.pitch, f->dx.data, f->dx.pitch, f->accumulate);
+        avg_pool_backward(f->element, f->n, f->h, f->w, f->c, f->dy.data, f->dy.pitch, f->dx.data, f->dx.pitch,
+                          f->accumulate);
     else
         bilinear_backward(f->n, f->h, f->w, f->h_out, f->w_out, f->c, f->dy.data, f->dy.pitch, f->dx.data, f->dx.pitch,
                           f->accumulate);
 }
 
-static void check(struct fixture *f)
+static void check_element(struct fixture *f)
 {
     setup(f);
     size_t n = (size_t)f->x.rows * (size_t)f->c;
     double *want = malloc(n * sizeof *want), *before = plane_values(&f->dx);
     loss(f);
     check_threads(forward, f, 1, (struct plane *[]){&f->y});
-    plane_check(&f->y, f->y64, 1e-6, "y");
+    plane_check(&f->y, f->y64, plane_tolerance(f->element, 1e-6), "y");
     numeric_gradient(loss, f, n, f->x64, want);
     for (size_t i = 0; i < n && f->accumulate; i++) want[i] += before[i];
     check_threads(backward, f, 1, (struct plane *[]){&f->dx});
-    plane_check(&f->dx, want, 1e-6, "dx");
+    plane_check(&f->dx, want, plane_tolerance(f->element, 1e-6), "dx");
     free(want);
     free(before);
     teardown(f);
+}
+
+/* In every instruction set; bilinear is of float32 only. */
+static struct fixture *checked;
+
+static void check_both(void)
+{
+    for (checked->element = ELEMENT_FLOAT32; checked->element <= ELEMENT_BF16; checked->element++)
+        if (checked->element == ELEMENT_FLOAT32 || checked->kind != BILINEAR) check_element(checked);
+}
+
+static void check(struct fixture *f)
+{
+    checked = f;
+    every_isa(check_both);
 }
 
 static void nearest(void **state)

@@ -132,8 +132,8 @@ size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)
     return max_size(conv3x3_direct_scratch(channels, threads), conv3x3_direct_weight_scratch(shape, threads));
 }
 
-void conv3x3_forward(const struct conv_shape *shape, const float *x, const float *packed, const float *bias,
-                     const float *residual, int residual_pitch, float *y, float *scratch)
+void conv3x3_forward(const struct conv_shape *shape, const void *x, const float *packed, const float *bias,
+                     const void *residual, int residual_pitch, void *y, float *scratch)
 {
     int m = winograd_tile(shape);
     if (m) {
@@ -175,7 +175,7 @@ static int phase_taps(int stride, int phase, int at[3], int turned[3])
 }
 
 /* The input's gradient is a sweep over dy for each phase of the stride: 1 or 4 of them. */
-void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, const float *packed, float *dx,
+void conv3x3_backward_input(const struct conv_shape *shape, const void *dy, const float *packed, void *dx,
                             bool accumulate, float *scratch)
 {
     int m = winograd_tile(shape);
@@ -212,7 +212,7 @@ void conv3x3_backward_input(const struct conv_shape *shape, const float *dy, con
     }
 }
 
-void conv3x3_backward_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
+void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, const void *dy, float *dweight,
                              float *dbias, float *scratch)
 {
     int m = winograd_tile(shape);

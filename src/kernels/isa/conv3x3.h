@@ -6,24 +6,18 @@
 #define IDDPM_KERNELS_CONV3X3_H
 
 #include "isa.h"
+#include "vector.h"
 
 /* LANES floats are a vector; TILE x 2 accumulators, the vectors of one row of weights and a broadcast value fit the
  * registers (32, 16 and 16 of them). */
-#if defined(__AVX512F__)
-#define LANES 16
+#if LANES == 16
 #define TILE 14
-#elif defined(__AVX2__)
-#define LANES 8
-#define TILE 6
 #else
-#define LANES 4
 #define TILE 6
 #endif
 #define PANEL (2 * LANES) /* output channels of a tile */
 #define C_BLOCK 128       /* input channels of one chain of sums (all taps), the chains are then added */
 #define TAPS 9
-
-typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias)); /* loads and stores anywhere */
 
 static inline int min_int(int a, int b)
 {

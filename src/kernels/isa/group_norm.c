@@ -158,9 +158,11 @@ static void span_forward(const struct group_norm_shape *shape, const struct norm
     }
 }
 
-void group_norm_forward(const struct group_norm_shape *shape, const float *x, const float *pre,
-                        const float *scale_shift, const float *weight, const float *bias, float *stats, float *y)
+void group_norm_forward(const struct group_norm_shape *shape, const void *x_data, const float *pre,
+                        const float *scale_shift, const float *weight, const float *bias, float *stats, void *y_data)
 {
+    const float *x = x_data;
+    float *y = y_data;
     int span = span_channels(shape);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int image = 0; image < shape->n; image++)
@@ -361,11 +363,13 @@ static void parameter_gradients(const struct group_norm_shape *shape, const floa
     }
 }
 
-void group_norm_backward(const struct group_norm_shape *shape, const float *x, const float *pre,
+void group_norm_backward(const struct group_norm_shape *shape, const void *x_data, const float *pre,
                          const float *scale_shift, const float *weight, const float *bias, const float *stats,
-                         const float *dy, float *dx, bool accumulate, float *dpre, float *dscale_shift,
+                         const void *dy_data, void *dx_data, bool accumulate, float *dpre, float *dscale_shift,
                          bool accumulate_embedding, float *dweight, float *dbias, float *scratch)
 {
+    const float *x = x_data, *dy = dy_data;
+    float *dx = dx_data;
     int span = span_channels(shape);
 #pragma omp parallel for collapse(2) schedule(static)
     for (int image = 0; image < shape->n; image++)

@@ -1,12 +1,14 @@
-/* The files of this folder are compiled once per instruction set (KERNEL_ISA = portable, avx2, avx512). This header
- * must be their first include: it gives each kernel of KERNEL_LIST a name of its own per instruction set
+/* The files of this folder are compiled once per instruction set (KERNEL_ISA = portable, avx2, avx512), those of
+ * element_sources in CMakeLists.txt once more for bfloat16 activations (KERNEL_BF16; KERNEL_ISA = portable_bf16, ...,
+ * avx512bf16_bf16). This header must be their first include: it gives each kernel of the lists a name of its own
  * (conv3x3_forward becomes conv3x3_forward_avx512), so that the code reads as kernels.h declares it.
  * src/kernels/dispatch.c, which includes this header without KERNEL_ISA, calls the chosen one. Everything else in these
- * files is static. A new kernel is a line in the list, a line below it, and its forward in dispatch.c. */
+ * files is static. A new kernel is a line in a list, a line below it, and its forward in dispatch.c. */
 #ifndef IDDPM_KERNELS_ISA_H
 #define IDDPM_KERNELS_ISA_H
 
-#define KERNEL_LIST(X)                                                                                                 \
+/* for float32 activations alone */
+#define FLOAT_LIST(X)                                                                                                  \
     X(conv3x3_algorithm)                                                                                               \
     X(conv3x3_packed_size)                                                                                             \
     X(conv3x3_pack)                                                                                                    \
@@ -24,6 +26,15 @@
     X(dropout_apply)                                                                                                   \
     X(adamw_ema)                                                                                                       \
     X(squares_of_blocks)
+/* for either element */
+#define ELEMENT_LIST(X)                                                                                                \
+    X(copy_rows)                                                                                                       \
+    X(rows_from_float)                                                                                                 \
+    X(rows_to_float)                                                                                                   \
+    X(upsample_forward)                                                                                                \
+    X(upsample_backward)                                                                                               \
+    X(avg_pool_forward)                                                                                                \
+    X(avg_pool_backward)
 
 #ifdef KERNEL_ISA
 #define ISA_JOIN2(name, isa) name##_##isa
@@ -46,6 +57,13 @@
 #define dropout_apply ISA_JOIN(dropout_apply, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
 #define squares_of_blocks ISA_JOIN(squares_of_blocks, KERNEL_ISA)
+#define copy_rows ISA_JOIN(copy_rows, KERNEL_ISA)
+#define rows_from_float ISA_JOIN(rows_from_float, KERNEL_ISA)
+#define rows_to_float ISA_JOIN(rows_to_float, KERNEL_ISA)
+#define upsample_forward ISA_JOIN(upsample_forward, KERNEL_ISA)
+#define upsample_backward ISA_JOIN(upsample_backward, KERNEL_ISA)
+#define avg_pool_forward ISA_JOIN(avg_pool_forward, KERNEL_ISA)
+#define avg_pool_backward ISA_JOIN(avg_pool_backward, KERNEL_ISA)
 
 /* shared between files of this folder only */
 #define conv3x3_direct_scratch ISA_JOIN(conv3x3_direct_scratch, KERNEL_ISA)
