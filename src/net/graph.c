@@ -67,7 +67,8 @@ int graph_value(struct net *net, int h, int w, int c, enum element element, bool
                                                 .parent = NONE,
                                                 .needs_grad = needs_grad,
                                                 .buffer = NONE,
-                                                .grad_buffer = NONE};
+                                                .grad_buffer = NONE,
+                                                .again = NONE};
     return (int)net->n_values++;
 }
 
@@ -86,7 +87,7 @@ int graph_op(struct net *net, struct op op, int h, int w, int c)
     op.out = graph_value(net, h, w, c, output_element(net, &op), needs_grad && net->mode == NET_TRAINING);
     if (op.out == NONE || !more(net, &net->ops, &net->room_ops, net->n_ops, sizeof *net->ops)) return NONE;
     op.n_params = op.param == NONE ? 0 : (int)net->n_params - op.param;
-    op.saved = op.scratch[PASS_FORWARD] = op.scratch[PASS_BACKWARD] = NONE;
+    op.saved = op.scratch[PASS_FORWARD] = op.scratch[PASS_BACKWARD] = op.again = NONE;
     if (op.kind->in_place) net->values[op.out].parent = op.in[0];
     net->ops[net->n_ops++] = op;
     return op.out;

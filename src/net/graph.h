@@ -18,6 +18,7 @@ struct value {
     bool grad_written; /* while planning: an op already gave this gradient */
     /* filled by the planner */
     int buffer, grad_buffer; /* of the root; NONE for no gradient */
+    int again;               /* NONE, or the buffer in which the backward pass has the value, made again */
     int offset, pitch;       /* channels */
 };
 
@@ -42,7 +43,8 @@ struct op {
     bool accumulate[OP_INPUTS]; /* add to the input's gradient instead of setting it */
     int saved;                  /* buffer, NONE without */
     int scratch[PASSES];
-    size_t packed[PASSES]; /* offsets of packed weights */
+    size_t packed[PASSES];  /* offsets of packed weights */
+    int again, again_count; /* ops that are to be done again before the backward pass of this one; NONE */
 };
 
 /* One row per kind of op. Sizes are in floats. NULL functions mean nothing to do. */
@@ -50,6 +52,8 @@ struct op_kind {
     const char *name;
     void (*forward)(const struct net *net, const struct op *op, const struct net_run *run);
     void (*backward)(const struct net *net, const struct op *op, const struct net_run *run, float *grads);
+    /* The output once more, in the backward pass; for ops so cheap that their output is not worth its memory. */
+    void (*again)(const struct net *net, const struct op *op, const struct net_run *run);
     unsigned reads_in_backward;                                    /* bit i: input i's values */
     bool in_place;                                                 /* the output is input 0's memory */
     size_t (*saved)(const struct net *net, const struct op *op);   /* kept from forward to backward */
@@ -75,6 +79,7 @@ struct net {
     enum net_mode mode;
     enum conv_choice conv_choice;
     bool want_input_grad, finished;
+    bool in_backward;         /* the pass that is running */
     enum iddpm_status status; /* first error while building, with its text */
     char *error;
     struct value *values;
@@ -127,7 +132,8 @@ static inline struct tensor tensor_in(const struct net *net, int v, int buffer)
 
 static inline struct tensor tensor_value(const struct net *net, int v)
 {
-    return tensor_in(net, v, net->values[v].buffer);
+    const struct value *value = net_value(net, v);
+    return tensor_in(net, v, net->in_backward && value->again != NONE ? value->again : value->buffer);
 }
 
 /* p is NULL when the value needs no gradient */

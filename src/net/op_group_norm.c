@@ -85,6 +85,7 @@ static size_t scratch(const struct net *net, const struct op *op)
 const struct op_kind op_group_norm = {.name = "group_norm",
                                       .forward = forward,
                                       .backward = backward,
+                                      .again = forward,
                                       .reads_in_backward = 1u << IN_X | 1u << IN_EMBEDDING,
                                       .saved = saved,
                                       .scratch = scratch};
@@ -113,5 +114,8 @@ static void dropout_backward(const struct net *net, const struct op *op, const s
                       false);
 }
 
-const struct op_kind op_dropout = {
-    .name = "dropout", .forward = dropout_forward, .backward = dropout_backward, .in_place = true};
+const struct op_kind op_dropout = {.name = "dropout",
+                                   .forward = dropout_forward,
+                                   .backward = dropout_backward,
+                                   .again = dropout_forward,
+                                   .in_place = true};

@@ -113,6 +113,52 @@ static void check_slices(struct net *net)
         }
 }
 
+static bool reads_in_backward(const struct op *op, int k)
+{
+    return op->in[k] != NONE && op->kind->backward && op->kind->reads_in_backward & 1u << k;
+}
+
+/* The last op that reads a value of this buffer in its backward pass, which is the first to do so; NONE. */
+static int first_backward_reader(const struct net *net, int buffer)
+{
+    for (int i = (int)net->n_ops - 1; i >= 0; i--)
+        for (int k = 0; k < OP_INPUTS && net->values[net->ops[i].out].needs_grad; k++)
+            if (reads_in_backward(&net->ops[i], k) && net->values[net->ops[i].in[k]].buffer == buffer) return i;
+    return NONE;
+}
+
+/* The ops from `first` on that write this buffer, or 0 when not all of them can be done again from values which stay.
+ */
+static int count_again(const struct net *net, int first, int buffer)
+{
+    int count = 0;
+    for (int i = 0; i < (int)net->n_ops; i++) {
+        const struct op *op = &net->ops[i];
+        if (net->values[op->out].buffer != buffer) continue;
+        if (!op->kind->again || i != first + count++) return 0;
+        for (int k = 0; k < OP_INPUTS; k++) {
+            if (op->in[k] == NONE || net->values[op->in[k]].buffer == buffer) continue;
+            if (!reads_in_backward(op, k) || net->values[op->in[k]].again != NONE) return 0;
+        }
+    }
+    return count;
+}
+
+/* What costs little to make is not kept for the backward pass, but made again before its first reader there. */
+static void plan_again(struct net *net)
+{
+    for (int i = 0; i < (int)net->n_ops && net->status == IDDPM_OK; i++) {
+        int buffer = net->values[net->ops[i].out].buffer, count = count_again(net, i, buffer);
+        int reader = count ? first_backward_reader(net, buffer) : NONE;
+        if (reader == NONE || net->ops[reader].again != NONE) continue;
+        int again = new_buffer(net, net->buffers[buffer].floats);
+        for (size_t v = 0; v < net->n_values; v++)
+            if (net->values[v].buffer == buffer) net->values[v].again = again;
+        net->ops[reader].again = i;
+        net->ops[reader].again_count = count;
+    }
+}
+
 static void plan_lifetimes(struct net *net)
 {
     bool training = net->mode == NET_TRAINING;
@@ -126,7 +172,7 @@ static void plan_lifetimes(struct net *net)
             if (op->in[k] == NONE) continue;
             const struct value *value = &net->values[op->in[k]];
             touch(net, value->buffer, i);
-            if (op->kind->reads_in_backward & 1u << k) touch(net, value->buffer, back);
+            if (reads_in_backward(op, k)) touch(net, value->again != NONE ? value->again : value->buffer, back);
             if (training) touch(net, value->grad_buffer, back);
         }
         size_t saved = op->kind->saved ? op->kind->saved(net, op) : 0;
@@ -209,6 +255,7 @@ enum iddpm_status net_plan(struct net *net)
     if (net->status == IDDPM_OK && net->mode == NET_TRAINING) {
         check_slices(net);
         plan_gradients(net);
+        plan_again(net);
     }
     if (net->status == IDDPM_OK) plan_lifetimes(net);
     if (net->status != IDDPM_OK) return net->status;

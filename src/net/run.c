@@ -78,6 +78,7 @@ static void tell_on_op(const struct net *net, const struct op *op, bool backward
 void net_forward(struct net *net, const struct net_run *run)
 {
     kernels_set_threads(net->threads); /* what the scratch was planned for */
+    net->in_backward = false;
     for (size_t i = 0; i < net->n_ops; i++) {
         if (!net->ops[i].kind->forward) continue;
         net->ops[i].kind->forward(net, &net->ops[i], run);
@@ -100,9 +101,14 @@ static void tell_after_op(const struct net *net, const struct op *op, const stru
 void net_backward(struct net *net, const struct net_run *run, float *grads)
 {
     kernels_set_threads(net->threads);
+    net->in_backward = true;
     for (size_t i = net->n_ops; i-- > 0;) {
         const struct op *op = &net->ops[i];
         if (!op->kind->backward || !net->values[op->out].needs_grad) continue;
+        for (int k = 0; k < op->again_count; k++) {
+            const struct op *again = &net->ops[op->again + k];
+            again->kind->again(net, again, run);
+        }
         op->kind->backward(net, op, run, grads);
         if (run->on_op) tell_on_op(net, op, true, run);
         if (run->after_op) tell_after_op(net, op, run);
