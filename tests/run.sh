@@ -2,6 +2,7 @@
 # Builds into build/ and runs tests:
 #   tests/run.sh                     unit, reference, mpi and cli, some minutes
 #   tests/run.sh -L slurm -L long    these labels instead
+#   tests/run.sh -L aarch64          the numeric rooms' unit tests for aarch64, under qemu-user (Debian)
 # Reference values other than the carried ones: IDDPM_REFERENCE=FOLDER tests/run.sh -L reference
 set -euo pipefail
 [ -z "${IDDPM_REFERENCE:-}" ] || IDDPM_REFERENCE=$(realpath "$IDDPM_REFERENCE") # tests run in other folders
@@ -13,7 +14,7 @@ labels=()
 while getopts L: option; do
     case $option in
     L) labels+=($OPTARG) ;;
-    *) sed -n '2,5p' "$0" >&2 && exit 2 ;;
+    *) sed -n '2,6p' "$0" >&2 && exit 2 ;;
     esac
 done
 [ ${#labels[@]} -gt 0 ] || labels=(unit reference mpi cli)
@@ -21,6 +22,7 @@ done
 packages=$PACKAGES_TESTS
 [[ " ${labels[*]} " != *" slurm "* ]] || packages+=" $PACKAGES_SLURM"
 packages_need $PACKAGES_PROGRAM $packages
+[[ " ${labels[*]} " != *" aarch64 "* ]] || packages_need_aarch64
 
 build build all -DCMAKE_BUILD_TYPE=Release -DIDDPM_WERROR=ON -DIDDPM_TESTS=ON
 
