@@ -102,10 +102,20 @@ void attention_backward(const struct attention_shape *shape, const void *qkv, co
 
 /* ---- group norm, fused (group_norm.c) ---------------------------------------------------------------------------- */
 
-/* y = act(norm(x + pre) (1 + scale) + shift): eps 1e-5, biased variance over a group's channels and positions, affine
- * weight and bias inside norm; `act` is SiLU when silu is set. c is a multiple of groups (32 in the authors' networks).
+/* Each element becomes 0 with probability `rate` (below 1), else 1 / (1 - rate) times itself: element i = position c +
+ * channel of image k is dropped when the i-th number of rng_uint32 with slot slots[k] is below rate 2^32. */
+struct dropout {
+    double rate;
+    struct rng key;        /* seed, purpose, step; its slot is not looked at */
+    const uint32_t *slots; /* [n] */
+};
+
+/* y = dropout(act(norm(x + pre) (1 + scale) + shift)): eps 1e-5, biased variance over a group's channels and positions,
+ * affine weight and bias inside norm; `act` is SiLU when silu is set. c is a multiple of groups (32 in the authors'
+ * networks).
  * - pre [n][c], pitch pre_pitch, or NULL: an embedding added before (ResBlock without scale-shift).
  * - scale_shift [n][2c], pitch ss_pitch, or NULL: first half the scale, second the shift (ResBlock with it).
+ * - dropout may be NULL.
  * - stats [n][groups][2] receives mean and 1/sqrt(variance + eps) for the backward pass.
  * y may be x. dx has the pitch of x, dy that of y. */
 struct group_norm_shape {
@@ -116,13 +126,18 @@ struct group_norm_shape {
 };
 size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads);
 void group_norm_forward(const struct group_norm_shape *shape, const void *x, const float *pre, const float *scale_shift,
-                        const float *weight, const float *bias, float *stats, void *y);
+                        const float *weight, const float *bias, const struct dropout *dropout, float *stats, void *y);
+/* The same y once more, bit for bit, from the stats of group_norm_forward: for those who did not keep it. */
+void group_norm_again(const struct group_norm_shape *shape, const void *x, const float *pre, const float *scale_shift,
+                      const float *weight, const float *bias, const struct dropout *dropout, const float *stats,
+                      void *y);
 /* dx = (accumulate ? dx : 0) + ...; dpre, dscale_shift = (accumulate_embedding ? itself : 0) + ... (NULL with pre,
  * scale_shift NULL); dweight, dbias += . */
 void group_norm_backward(const struct group_norm_shape *shape, const void *x, const float *pre,
-                         const float *scale_shift, const float *weight, const float *bias, const float *stats,
-                         const void *dy, void *dx, bool accumulate, float *dpre, float *dscale_shift,
-                         bool accumulate_embedding, float *dweight, float *dbias, float *scratch);
+                         const float *scale_shift, const float *weight, const float *bias,
+                         const struct dropout *dropout, const float *stats, const void *dy, void *dx, bool accumulate,
+                         float *dpre, float *dscale_shift, bool accumulate_embedding, float *dweight, float *dbias,
+                         float *scratch);
 
 /* ---- elementwise and resampling (elementwise.c, rows.c, resample.c, bilinear.c)
  * ------------------------------------------------------ */
@@ -138,11 +153,6 @@ void rows_from_float(enum element element, int64_t rows, int c, const float *x, 
                      bool accumulate);
 void rows_to_float(enum element element, int64_t rows, int c, const void *x, int x_pitch, float *y, int y_pitch,
                    bool accumulate);
-/* y = x m / (1 - rate), m = 0 with probability `rate` (below 1), a function of (seed, purpose, step, slots[image],
- * element = position c + channel): element i takes the i-th number of rng_uint32. y may be x. The backward pass is the
- * same call on the gradient. */
-void dropout_apply(int n, int64_t hw, int c, double rate, const struct rng *key, const uint32_t *slots, const float *x,
-                   int x_pitch, float *y, int y_pitch, bool accumulate);
 /* nearest neighbour, twice as large; h, w are the smaller size */
 void upsample_forward(enum element element, int n, int h, int w, int c, const void *x, int x_pitch, void *y,
                       int y_pitch);

@@ -157,22 +157,31 @@ void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, cons
 
 size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads)
 {
-    return FLOATS->group_norm_scratch_size(shape, threads);
+    return OF(shape->element)->group_norm_scratch_size(shape, threads);
 }
 
 void group_norm_forward(const struct group_norm_shape *shape, const void *x, const float *pre, const float *scale_shift,
-                        const float *weight, const float *bias, float *stats, void *y)
+                        const float *weight, const float *bias, const struct dropout *dropout, float *stats, void *y)
 {
-    FLOATS->group_norm_forward(shape, x, pre, scale_shift, weight, bias, stats, y);
+    OF(shape->element)->group_norm_forward(shape, x, pre, scale_shift, weight, bias, dropout, stats, y);
+}
+
+void group_norm_again(const struct group_norm_shape *shape, const void *x, const float *pre, const float *scale_shift,
+                      const float *weight, const float *bias, const struct dropout *dropout, const float *stats,
+                      void *y)
+{
+    OF(shape->element)->group_norm_again(shape, x, pre, scale_shift, weight, bias, dropout, stats, y);
 }
 
 void group_norm_backward(const struct group_norm_shape *shape, const void *x, const float *pre,
-                         const float *scale_shift, const float *weight, const float *bias, const float *stats,
-                         const void *dy, void *dx, bool accumulate, float *dpre, float *dscale_shift,
-                         bool accumulate_embedding, float *dweight, float *dbias, float *scratch)
+                         const float *scale_shift, const float *weight, const float *bias,
+                         const struct dropout *dropout, const float *stats, const void *dy, void *dx, bool accumulate,
+                         float *dpre, float *dscale_shift, bool accumulate_embedding, float *dweight, float *dbias,
+                         float *scratch)
 {
-    FLOATS->group_norm_backward(shape, x, pre, scale_shift, weight, bias, stats, dy, dx, accumulate, dpre, dscale_shift,
-                                accumulate_embedding, dweight, dbias, scratch);
+    OF(shape->element)
+        ->group_norm_backward(shape, x, pre, scale_shift, weight, bias, dropout, stats, dy, dx, accumulate, dpre,
+                              dscale_shift, accumulate_embedding, dweight, dbias, scratch);
 }
 
 void silu_forward(int64_t rows, int c, const float *x, int x_pitch, float *y, int y_pitch)
@@ -194,12 +203,6 @@ void softmax_rows(int rows, int c, float *x, int pitch)
 void softmax_rows_backward(int rows, int c, const float *p, float *dp, int pitch)
 {
     FLOATS->softmax_rows_backward(rows, c, p, dp, pitch);
-}
-
-void dropout_apply(int n, int64_t hw, int c, double rate, const struct rng *key, const uint32_t *slots, const float *x,
-                   int x_pitch, float *y, int y_pitch, bool accumulate)
-{
-    FLOATS->dropout_apply(n, hw, c, rate, key, slots, x, x_pitch, y, y_pitch, accumulate);
 }
 
 void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *grad, float *exp_avg, float *exp_avg_sq,

@@ -37,7 +37,7 @@ struct op {
     int stride, heads;      /* convolution; attention */
     enum element element;   /* that a conversion gives */
     bool silu;              /* group norm */
-    double rate;            /* dropout */
+    double rate;            /* of the dropout behind a group norm, 0 without */
     int layer;              /* number of this dropout, part of its random key */
     /* filled by the planner */
     bool accumulate[OP_INPUTS]; /* add to the input's gradient instead of setting it */
@@ -64,8 +64,8 @@ struct op_kind {
     void (*pack)(const struct net *net, const struct op *op, int pass, float *packed);
 };
 
-extern const struct op_kind op_conv3x3, op_linear, op_group_norm, op_dropout, op_attention, op_silu, op_upsample,
-    op_avg_pool, op_bilinear, op_timesteps, op_label_embedding, op_input, op_convert;
+extern const struct op_kind op_conv3x3, op_linear, op_group_norm, op_attention, op_silu, op_upsample, op_avg_pool,
+    op_bilinear, op_timesteps, op_label_embedding, op_input, op_convert;
 
 struct param {
     struct net_param public;

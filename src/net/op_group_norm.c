@@ -1,5 +1,5 @@
 /* Group norm with everything that stands around it in the authors' blocks: an embedding added before, scale and shift,
- * SiLU; dropout behind it is an op of its own, in place. */
+ * SiLU, dropout. */
 #include "graph.h"
 
 enum { GROUPS = 32, IN_X = 0, IN_EMBEDDING = 1 };
@@ -16,11 +16,11 @@ int net_group_norm(struct net *net, const char *name, int x, int pre, int scale_
     int bias = graph_param(net, name, ".bias", 1, (uint64_t[]){(uint64_t)in.c});
     graph_init(net, op.param, INIT_ONE);
     graph_init(net, bias, INIT_ZERO);
-    int y = graph_op(net, op, in.h, in.w, in.c);
-    if (y == NONE || net->mode != NET_TRAINING || dropout <= 0) return y;
-    struct op drop = {
-        .kind = &op_dropout, .in = {y, NONE, NONE}, .param = NONE, .rate = dropout, .layer = net->dropouts++};
-    return graph_op(net, drop, in.h, in.w, in.c);
+    if (net->mode == NET_TRAINING && dropout > 0) {
+        op.rate = dropout;
+        op.layer = net->dropouts++;
+    }
+    return graph_op(net, op, in.h, in.w, in.c);
 }
 
 struct embedding {
@@ -51,22 +51,45 @@ static struct embedding embedding_of(const struct net *net, const struct op *op)
     return e;
 }
 
+/* NULL where nothing is dropped. The mask is a function of the image's slot and the element, so each pass makes it
+ * again. */
+static const struct dropout *dropout_of(const struct op *op, const struct net_run *run, struct dropout *dropout)
+{
+    if (op->rate <= 0 || !run->slots) return NULL;
+    struct rng key = {run->seed, RNG_DROPOUT + (uint32_t)op->layer, run->step, 0};
+    *dropout = (struct dropout){op->rate, key, run->slots};
+    return dropout;
+}
+
 static void forward(const struct net *net, const struct op *op, const struct net_run *run)
 {
     struct group_norm_shape shape = shape_of(net, op, run->n);
     struct embedding e = embedding_of(net, op);
+    struct dropout dropout;
     group_norm_forward(&shape, tensor_value(net, op->in[IN_X]).p, e.pre, e.scale_shift, op_param(net, op, 0),
-                       op_param(net, op, 1), op_buffer(net, op->saved), tensor_value(net, op->out).p);
+                       op_param(net, op, 1), dropout_of(op, run, &dropout), op_buffer(net, op->saved),
+                       tensor_value(net, op->out).p);
+}
+
+static void again(const struct net *net, const struct op *op, const struct net_run *run)
+{
+    struct group_norm_shape shape = shape_of(net, op, run->n);
+    struct embedding e = embedding_of(net, op);
+    struct dropout dropout;
+    group_norm_again(&shape, tensor_value(net, op->in[IN_X]).p, e.pre, e.scale_shift, op_param(net, op, 0),
+                     op_param(net, op, 1), dropout_of(op, run, &dropout), op_buffer(net, op->saved),
+                     tensor_value(net, op->out).p);
 }
 
 static void backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
     struct group_norm_shape shape = shape_of(net, op, run->n);
     struct embedding e = embedding_of(net, op);
+    struct dropout dropout;
     group_norm_backward(&shape, tensor_value(net, op->in[IN_X]).p, e.pre, e.scale_shift, op_param(net, op, 0),
-                        op_param(net, op, 1), op_buffer(net, op->saved), tensor_grad(net, op->out).p,
-                        tensor_grad(net, op->in[IN_X]).p, op->accumulate[IN_X], e.dpre, e.dscale_shift,
-                        op->accumulate[IN_EMBEDDING], op_param_grad(net, op, 0, grads),
+                        op_param(net, op, 1), dropout_of(op, run, &dropout), op_buffer(net, op->saved),
+                        tensor_grad(net, op->out).p, tensor_grad(net, op->in[IN_X]).p, op->accumulate[IN_X], e.dpre,
+                        e.dscale_shift, op->accumulate[IN_EMBEDDING], op_param_grad(net, op, 0, grads),
                         op_param_grad(net, op, 1, grads), op_buffer(net, op->scratch[PASS_BACKWARD]));
 }
 
@@ -85,37 +108,7 @@ static size_t scratch(const struct net *net, const struct op *op)
 const struct op_kind op_group_norm = {.name = "group_norm",
                                       .forward = forward,
                                       .backward = backward,
-                                      .again = forward,
+                                      .again = again,
                                       .reads_in_backward = 1u << IN_X | 1u << IN_EMBEDDING,
                                       .saved = saved,
                                       .scratch = scratch};
-
-/* The mask is a function of the image's slot and the element, so the backward pass makes it again. */
-static struct rng dropout_key(const struct op *op, const struct net_run *run)
-{
-    return (struct rng){run->seed, RNG_DROPOUT + (uint32_t)op->layer, run->step, 0};
-}
-
-static void dropout_forward(const struct net *net, const struct op *op, const struct net_run *run)
-{
-    struct tensor y = tensor_value(net, op->out);
-    struct rng key = dropout_key(op, run);
-    if (run->slots)
-        dropout_apply(run->n, (int64_t)y.h * y.w, y.c, op->rate, &key, run->slots, y.p, y.pitch, y.p, y.pitch, false);
-}
-
-static void dropout_backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
-{
-    (void)grads;
-    struct tensor dy = tensor_grad(net, op->out);
-    struct rng key = dropout_key(op, run);
-    if (run->slots)
-        dropout_apply(run->n, (int64_t)dy.h * dy.w, dy.c, op->rate, &key, run->slots, dy.p, dy.pitch, dy.p, dy.pitch,
-                      false);
-}
-
-const struct op_kind op_dropout = {.name = "dropout",
-                                   .forward = dropout_forward,
-                                   .backward = dropout_backward,
-                                   .again = dropout_forward,
-                                   .in_place = true};

@@ -157,9 +157,9 @@ static void run_group_norm(struct layer *layer, const float *emb, float *demb)
     int c = layer->c;
     struct group_norm_shape shape = {layer->n, layer->h * layer->w, c, 32, c, c, 0, 2 * c, true, ELEMENT_FLOAT32};
     float *stats = floats((size_t)layer->n * 32 * 2, NAN);
-    group_norm_forward(&shape, value(layer, "x"), NULL, emb, value(layer, "weight"), value(layer, "bias"), stats,
+    group_norm_forward(&shape, value(layer, "x"), NULL, emb, value(layer, "weight"), value(layer, "bias"), NULL, stats,
                        layer->y);
-    group_norm_backward(&shape, value(layer, "x"), NULL, emb, value(layer, "weight"), value(layer, "bias"), stats,
+    group_norm_backward(&shape, value(layer, "x"), NULL, emb, value(layer, "weight"), value(layer, "bias"), NULL, stats,
                         layer->dy, grad(layer, "x"), false, NULL, demb, false, grad(layer, "weight"),
                         grad(layer, "bias"), scratch(layer, group_norm_scratch_size(&shape, omp_get_max_threads())));
     free(stats);

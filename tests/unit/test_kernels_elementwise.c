@@ -1,4 +1,4 @@
-/* The exponential over its whole range, SiLU, copies, dropout, timestep embeddings. */
+/* The exponential over its whole range, SiLU, copies, timestep embeddings. */
 #include "../../src/kernels/isa/exp.h"
 #include "iddpm/kernels.h"
 #include "plane.h"
@@ -46,11 +46,11 @@ static void silu_accuracy(void)
     for (int i = 0; i < SILU_ROWS; i++)
         for (int j = 0; j < SILU_C; j++) {
             double z = x.data[i * x.pitch + j], want = z / (1 + exp(-z));
-            assert_true(fabs(y.data[i * y.pitch + j] - want) <= 3e-7 * fabs(want));
+            assert_true(fabs(y.data[i * y.pitch + j] - want) <= 4e-7 * fabs(want));
         }
     const float *s = y.data + SILU_C;
     assert_true(isnan(s[0]));
-    assert_true(isinf(s[1]) && s[2] == 1e30f && s[3] == 0 && fabsf(s[4]) < 1e-36f && s[5] == 0 && s[6] == 0);
+    assert_true(isinf(s[1]) && s[2] == 1e30f && fabsf(s[3]) < 2e-36f && fabsf(s[4]) < 2e-36f && s[5] == 0 && s[6] == 0);
     plane_free(&x);
     plane_free(&y);
 }
@@ -190,103 +190,6 @@ static void sums(void **state)
     kernels_set_threads(1);
 }
 
-/* ---- dropout ----------------------------------------------------------------------------------------------------- */
-
-struct dropout {
-    int n, hw, c;
-    double rate;
-    bool accumulate;
-    struct rng key;
-    uint32_t slots[3];
-    struct plane x, y;
-};
-
-static void run_dropout(void *context)
-{
-    struct dropout *d = context;
-    dropout_apply(d->n, d->hw, d->c, d->rate, &d->key, d->slots, d->x.data, d->x.pitch, d->y.data, d->y.pitch,
-                  d->accumulate);
-}
-
-/* Against the numbers of rng_uint32, element by element. */
-static void check_dropout(struct dropout *d)
-{
-    size_t per_image = (size_t)d->hw * (size_t)d->c;
-    d->x = plane_create((int64_t)d->n * d->hw, d->c, d->c + 2);
-    d->y = plane_create((int64_t)d->n * d->hw, d->c, d->c + 1);
-    plane_random(&d->x, 1, 1, 0);
-    plane_random(&d->y, 2, 1, 0);
-    uint32_t *numbers = malloc(per_image * sizeof *numbers);
-    double *x = plane_values(&d->x), *want = plane_values(&d->y);
-    for (int image = 0; image < d->n; image++) {
-        struct rng rng = d->key;
-        rng.slot = d->slots[image];
-        rng_uint32(&rng, 0, per_image, numbers);
-        for (size_t i = 0; i < per_image; i++) {
-            size_t at = (size_t)image * per_image + i;
-            want[at] =
-                (d->accumulate ? want[at] : 0) + (numbers[i] < floor(d->rate * 0x1p32) ? 0 : x[at] / (1 - d->rate));
-        }
-    }
-    check_threads(run_dropout, d, 1, (struct plane *[]){&d->y});
-    plane_check(&d->y, want, 1e-6, "dropout");
-    free(numbers);
-    free(x);
-    free(want);
-    plane_free(&d->x);
-    plane_free(&d->y);
-}
-
-static void dropout_sizes(void)
-{
-    struct rng key = {0x123456789abcdef, RNG_DROPOUT + 5, 77, 0};
-    struct dropout cases[] = {
-        {.n = 3, .hw = 5, .c = 7, .rate = 0.3, .slots = {9, 4, 1000000}},
-        {.n = 2, .hw = 2, .c = 1030, .rate = 0.1, .slots = {1, 2}, .accumulate = true},
-        {.n = 1, .hw = 40, .c = 64, .rate = 0.5, .slots = {3}},
-        {.n = 2, .hw = 3, .c = 1, .rate = 0, .slots = {1, 2}},
-        {.n = 1, .hw = 9, .c = 33, .rate = 0.999, .slots = {0xffffffff}},
-    };
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        cases[k].key = key;
-        check_dropout(&cases[k]);
-    }
-}
-
-static void dropout_is_a_function_of_its_key(void **state)
-{
-    (void)state;
-    every_isa(dropout_sizes);
-}
-
-/* 0.3 of a million elements, within five standard deviations; in place; other slots and steps give other masks. */
-static void dropout_rate(void **state)
-{
-    (void)state;
-    enum { HW = 1024, C = 512, N = 2 * HW * C };
-    struct plane x = plane_create(2 * HW, C, C), y = plane_create(2 * HW, C, C);
-    uint32_t slots[2] = {0, 1};
-    struct rng key = {1, RNG_DROPOUT, 0, 0};
-    plane_set(&x, 1);
-    dropout_apply(2, HW, C, 0.3, &key, slots, x.data, C, y.data, C, false);
-    dropout_apply(2, HW, C, 0.3, &key, slots, x.data, C, x.data, C, false);
-    assert_memory_equal(x.data, y.data, (size_t)N * sizeof(float));
-    int dropped = 0, slots_agree = 0, steps_agree = 0;
-    key.step = 1;
-    plane_set(&x, 1);
-    dropout_apply(2, HW, C, 0.3, &key, slots, x.data, C, x.data, C, false);
-    for (int i = 0; i < N; i++) {
-        dropped += y.data[i] == 0;
-        slots_agree += (y.data[i] == 0) == (y.data[(i + N / 2) % N] == 0);
-        steps_agree += (y.data[i] == 0) == (x.data[i] == 0);
-    }
-    assert_true(fabs(dropped - 0.3 * N) < 5 * sqrt(0.21 * N));
-    assert_true(fabs(slots_agree - 0.58 * N) < 10 * sqrt(0.25 * N)); /* 0.3^2 + 0.7^2; every pair counts twice */
-    assert_true(fabs(steps_agree - 0.58 * N) < 5 * sqrt(0.25 * N));
-    plane_free(&x);
-    plane_free(&y);
-}
-
 /* ---- timesteps --------------------------------------------------------------------------------------------------- */
 
 /* cos(t f) of the largest t needs t f in double: float32 would be 1e-4 off. An odd width ends in a zero. */
@@ -314,14 +217,8 @@ static void timesteps(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(exponential),
-        cmocka_unit_test(silu_is_exact),
-        cmocka_unit_test(silu_backward_is_its_slope),
-        cmocka_unit_test(copies),
-        cmocka_unit_test(rounding),
-        cmocka_unit_test(sums),
-        cmocka_unit_test(dropout_is_a_function_of_its_key),
-        cmocka_unit_test(dropout_rate),
+        cmocka_unit_test(exponential), cmocka_unit_test(silu_is_exact), cmocka_unit_test(silu_backward_is_its_slope),
+        cmocka_unit_test(copies),      cmocka_unit_test(rounding),      cmocka_unit_test(sums),
         cmocka_unit_test(timesteps),
     };
     if (kernels_select(NULL)) return 1;

@@ -5,12 +5,14 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What a case varies: shape, and which of the fused parts are there. */
 struct variant {
     int n, hw, c, groups;
     bool silu, pre, scale_shift, accumulate;
     double mean; /* of x, whose spread is 1 */
+    double dropout;
 };
 
 struct fixture {
@@ -18,9 +20,29 @@ struct fixture {
     struct group_norm_shape shape;
     struct plane x, pre, ss, weight, bias, stats, y, dy, dx, dpre, dss, dweight, dbias;
     float *scratch;
-    /* the same in double, without gaps */
-    double *x64, *pre64, *ss64, *weight64, *bias64, *dy64, *y64;
+    struct dropout dropout;
+    /* the same in double, without gaps; keep64: what dropout multiplies by */
+    double *x64, *pre64, *ss64, *weight64, *bias64, *dy64, *y64, *keep64;
 };
+
+static const uint32_t slots[] = {9, 0xffffffff, 1000000};
+
+/* Element by element from the numbers of rng_uint32. */
+static void fill_keep(struct fixture *f)
+{
+    size_t per_image = (size_t)f->v.hw * (size_t)f->v.c;
+    uint32_t *numbers = malloc(per_image * sizeof *numbers);
+    f->dropout = (struct dropout){f->v.dropout, {0x123456789abcdef, RNG_DROPOUT + 5, 77, 0}, slots};
+    for (int image = 0; image < f->v.n; image++) {
+        struct rng rng = f->dropout.key;
+        rng.slot = slots[image];
+        rng_uint32(&rng, 0, per_image, numbers);
+        for (size_t i = 0; i < per_image; i++)
+            f->keep64[(size_t)image * per_image + i] =
+                numbers[i] < floor(f->v.dropout * 0x1p32) ? 0 : 1 / (1 - f->v.dropout);
+    }
+    free(numbers);
+}
 
 static void setup(struct fixture *f, const struct variant *v)
 {
@@ -65,13 +87,15 @@ static void setup(struct fixture *f, const struct variant *v)
     f->bias64 = plane_values(&f->bias);
     f->dy64 = plane_values(&f->dy);
     f->y64 = plane_values(&f->dy);
+    f->keep64 = plane_values(&f->dy);
+    fill_keep(f);
 }
 
 static void teardown(struct fixture *f)
 {
     struct plane *planes[] = {&f->x,  &f->pre, &f->ss,   &f->weight, &f->bias,    &f->stats, &f->y,
                               &f->dy, &f->dx,  &f->dpre, &f->dss,    &f->dweight, &f->dbias};
-    double *arrays[] = {f->x64, f->pre64, f->ss64, f->weight64, f->bias64, f->dy64, f->y64};
+    double *arrays[] = {f->x64, f->pre64, f->ss64, f->weight64, f->bias64, f->dy64, f->y64, f->keep64};
     for (size_t k = 0; k < sizeof planes / sizeof *planes; k++) plane_free(planes[k]);
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++) free(arrays[k]);
     free(f->scratch);
@@ -93,7 +117,7 @@ static void define_group(struct fixture *f, int image, int group)
                 double z = (x - mean) / sqrt(square / (hw * width) + 1e-5) * f->weight64[k] + f->bias64[k];
                 const double *ss = f->ss64 + (size_t)image * 2 * (size_t)c + k;
                 if (f->v.scale_shift) z = z * (1 + ss[0]) + ss[c];
-                f->y64[i] = f->v.silu ? z / (1 + exp(-z)) : z;
+                f->y64[i] = (f->v.silu ? z / (1 + exp(-z)) : z) * f->keep64[i];
             }
 }
 
@@ -109,16 +133,24 @@ static void forward(void *context)
 {
     struct fixture *f = context;
     group_norm_forward(&f->shape, f->x.data, f->v.pre ? f->pre.data : NULL, f->v.scale_shift ? f->ss.data : NULL,
-                       f->weight.data, f->bias.data, f->stats.data, f->y.data);
+                       f->weight.data, f->bias.data, f->v.dropout > 0 ? &f->dropout : NULL, f->stats.data, f->y.data);
+}
+
+static void again(void *context)
+{
+    struct fixture *f = context;
+    group_norm_again(&f->shape, f->x.data, f->v.pre ? f->pre.data : NULL, f->v.scale_shift ? f->ss.data : NULL,
+                     f->weight.data, f->bias.data, f->v.dropout > 0 ? &f->dropout : NULL, f->stats.data, f->y.data);
 }
 
 static void backward(void *context)
 {
     struct fixture *f = context;
     group_norm_backward(&f->shape, f->x.data, f->v.pre ? f->pre.data : NULL, f->v.scale_shift ? f->ss.data : NULL,
-                        f->weight.data, f->bias.data, f->stats.data, f->dy.data, f->dx.data, f->v.accumulate,
-                        f->v.pre ? f->dpre.data : NULL, f->v.scale_shift ? f->dss.data : NULL, f->v.accumulate,
-                        f->dweight.data, f->dbias.data, f->scratch);
+                        f->weight.data, f->bias.data, f->v.dropout > 0 ? &f->dropout : NULL, f->stats.data, f->dy.data,
+                        f->dx.data, f->v.accumulate, f->v.pre ? f->dpre.data : NULL,
+                        f->v.scale_shift ? f->dss.data : NULL, f->v.accumulate, f->dweight.data, f->dbias.data,
+                        f->scratch);
 }
 
 /* `before` are the contents that the kernel added to, NULL if it overwrote them. */
@@ -133,6 +165,18 @@ static void check_gradient(struct fixture *f, const struct plane *got, double *x
     free(before);
 }
 
+/* From the statistics alone the same bits come again. */
+static void check_again(struct fixture *f)
+{
+    size_t size = (size_t)f->y.rows * (size_t)f->y.pitch * sizeof *f->y.data;
+    float *first = malloc(size);
+    memcpy(first, f->y.data, size);
+    plane_set(&f->y, NAN);
+    check_threads(again, f, 2, (struct plane *[]){&f->y, &f->stats});
+    assert_memory_equal(f->y.data, first, size);
+    free(first);
+}
+
 static void check_variant(const struct variant *v)
 {
     struct fixture f;
@@ -142,6 +186,7 @@ static void check_variant(const struct variant *v)
     loss(&f);
     /* a mean of float32 inputs far from zero is as good as its rounding */
     plane_check(&f.y, f.y64, 2e-6 + 1e-7 * fabs(v->mean), "y");
+    check_again(&f);
     double *dx = v->accumulate ? plane_values(&f.dx) : NULL, *dpre = v->accumulate ? plane_values(&f.dpre) : NULL;
     double *dss = v->accumulate ? plane_values(&f.dss) : NULL;
     double *dweight = plane_values(&f.dweight), *dbias = plane_values(&f.dbias);
@@ -168,6 +213,10 @@ static void definition(void)
         {.n = 1, .hw = 3, .c = 160, .groups = 32, .silu = false, .scale_shift = true, .accumulate = true},
         {.n = 1, .hw = 2, .c = 150, .groups = 2, .silu = true, .scale_shift = true},
         {.n = 1, .hw = 2, .c = 192, .groups = 3, .silu = false, .pre = true},
+        {.n = 3, .hw = 35, .c = 32, .groups = 32, .silu = true, .scale_shift = true, .dropout = 0.3},
+        {.n = 2, .hw = 5, .c = 21, .groups = 3, .silu = true, .pre = true, .dropout = 0.5, .accumulate = true},
+        {.n = 1, .hw = 3, .c = 150, .groups = 2, .silu = false, .dropout = 0.1},
+        {.n = 2, .hw = 3, .c = 384, .groups = 32, .silu = true, .scale_shift = true, .dropout = 0.999},
     };
     for (size_t k = 0; k < sizeof variants / sizeof *variants; k++) check_variant(&variants[k]);
 }
@@ -219,7 +268,7 @@ static void in_place(void **state)
     struct fixture f;
     setup(&f, &(struct variant){.n = 2, .hw = 33, .c = 96, .groups = 32, .silu = true, .pre = true});
     f.shape.y_pitch = f.shape.x_pitch;
-    group_norm_forward(&f.shape, f.x.data, f.pre.data, NULL, f.weight.data, f.bias.data, f.stats.data, f.x.data);
+    group_norm_forward(&f.shape, f.x.data, f.pre.data, NULL, f.weight.data, f.bias.data, NULL, f.stats.data, f.x.data);
     loss(&f);
     plane_check(&f.x, f.y64, 2e-6, "y over x");
     teardown(&f);
@@ -239,6 +288,50 @@ static void nan_stays_in_its_group(void **state)
     teardown(&f);
 }
 
+/* ---- dropout ----------------------------------------------------------------------------------------------------- */
+
+enum { DROP_HW = 1024, DROP_C = 512, DROP_N = 2 * DROP_HW * DROP_C };
+
+/* Whether each element is kept, by a layer whose output would be 1 without dropout. */
+static void kept(const struct dropout *dropout, bool *out)
+{
+    struct plane x = plane_create(2 * DROP_HW, DROP_C, DROP_C), weight = plane_create(1, DROP_C, DROP_C),
+                 bias = plane_create(1, DROP_C, DROP_C), stats = plane_create(2, 64, 64);
+    struct group_norm_shape shape = {2, DROP_HW, DROP_C, 32, DROP_C, DROP_C, 0, 0, false};
+    plane_set(&x, 1);
+    plane_set(&weight, 0);
+    plane_set(&bias, 1);
+    group_norm_forward(&shape, x.data, NULL, NULL, weight.data, bias.data, dropout, stats.data, x.data);
+    for (int i = 0; i < DROP_N; i++) out[i] = x.data[i] != 0;
+    plane_free(&x);
+    plane_free(&weight);
+    plane_free(&bias);
+    plane_free(&stats);
+}
+
+/* 0.3 of a million elements, within five standard deviations; other slots and steps give other masks. */
+static void dropout_rate(void **state)
+{
+    (void)state;
+    bool *y = malloc(DROP_N), *z = malloc(DROP_N);
+    struct dropout dropout = {0.3, {1, RNG_DROPOUT, 0, 0}, (uint32_t[]){0, 1}};
+    kept(&dropout, y);
+    dropout.key.step = 1;
+    kept(&dropout, z);
+    int dropped = 0, slots_agree = 0, steps_agree = 0;
+    for (int i = 0; i < DROP_N; i++) {
+        dropped += !y[i];
+        slots_agree += y[i] == y[(i + DROP_N / 2) % DROP_N];
+        steps_agree += y[i] == z[i];
+    }
+    assert_true(fabs(dropped - 0.3 * DROP_N) < 5 * sqrt(0.21 * DROP_N));
+    /* 0.3^2 + 0.7^2; every pair counts twice */
+    assert_true(fabs(slots_agree - 0.58 * DROP_N) < 10 * sqrt(0.25 * DROP_N));
+    assert_true(fabs(steps_agree - 0.58 * DROP_N) < 5 * sqrt(0.25 * DROP_N));
+    free(y);
+    free(z);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +340,7 @@ int main(void)
         cmocka_unit_test(constant_input),
         cmocka_unit_test(in_place),
         cmocka_unit_test(nan_stays_in_its_group),
+        cmocka_unit_test(dropout_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,4 +72,19 @@ static inline void vf_store(elem *to, vf x)
 }
 #endif
 
+/* The first `lanes` of them; the others are 0, or left as they are. */
+static inline vf vf_load_part(const elem *from, int lanes)
+{
+    elem whole[LANES] = {0};
+    memcpy(whole, from, (size_t)lanes * sizeof *from);
+    return vf_load(whole);
+}
+
+static inline void vf_store_part(elem *to, vf x, int lanes)
+{
+    elem whole[LANES];
+    vf_store(whole, x);
+    memcpy(to, whole, (size_t)lanes * sizeof *to);
+}
+
 #endif

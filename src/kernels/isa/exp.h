@@ -1,4 +1,4 @@
-/* Exponential and SiLU for loops that the compiler vectorises: no branches, no table, no library call. */
+/* Exponential for loops that the compiler vectorises: no branches, no table, no library call. */
 #ifndef IDDPM_KERNELS_EXP_H
 #define IDDPM_KERNELS_EXP_H
 
@@ -29,23 +29,6 @@ static inline float exp_float(float x)
     float y = p * power;
     y = x < -87.33f ? 0 : y;
     return x > 88.37f ? INFINITY : y;
-}
-
-static inline float sigmoid(float x)
-{
-    return 1 / (1 + exp_float(-x));
-}
-
-static inline float silu(float x)
-{
-    return x / (1 + exp_float(-x));
-}
-
-/* d silu / d x */
-static inline float silu_slope(float x)
-{
-    float s = sigmoid(x);
-    return s * (1 + x * (1 - s));
 }
 
 #endif

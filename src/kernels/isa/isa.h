@@ -16,18 +16,18 @@
     X(conv3x3_forward)                                                                                                 \
     X(conv3x3_backward_input)                                                                                          \
     X(conv3x3_backward_weight)                                                                                         \
-    X(group_norm_scratch_size)                                                                                         \
-    X(group_norm_forward)                                                                                              \
-    X(group_norm_backward)                                                                                             \
     X(silu_forward)                                                                                                    \
     X(silu_backward)                                                                                                   \
     X(softmax_rows)                                                                                                    \
     X(softmax_rows_backward)                                                                                           \
-    X(dropout_apply)                                                                                                   \
     X(adamw_ema)                                                                                                       \
     X(squares_of_blocks)
 /* for either element */
 #define ELEMENT_LIST(X)                                                                                                \
+    X(group_norm_scratch_size)                                                                                         \
+    X(group_norm_forward)                                                                                              \
+    X(group_norm_again)                                                                                                \
+    X(group_norm_backward)                                                                                             \
     X(copy_rows)                                                                                                       \
     X(rows_from_float)                                                                                                 \
     X(rows_to_float)                                                                                                   \
@@ -49,12 +49,12 @@
 #define conv3x3_backward_weight ISA_JOIN(conv3x3_backward_weight, KERNEL_ISA)
 #define group_norm_scratch_size ISA_JOIN(group_norm_scratch_size, KERNEL_ISA)
 #define group_norm_forward ISA_JOIN(group_norm_forward, KERNEL_ISA)
+#define group_norm_again ISA_JOIN(group_norm_again, KERNEL_ISA)
 #define group_norm_backward ISA_JOIN(group_norm_backward, KERNEL_ISA)
 #define silu_forward ISA_JOIN(silu_forward, KERNEL_ISA)
 #define silu_backward ISA_JOIN(silu_backward, KERNEL_ISA)
 #define softmax_rows ISA_JOIN(softmax_rows, KERNEL_ISA)
 #define softmax_rows_backward ISA_JOIN(softmax_rows_backward, KERNEL_ISA)
-#define dropout_apply ISA_JOIN(dropout_apply, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
 #define squares_of_blocks ISA_JOIN(squares_of_blocks, KERNEL_ISA)
 #define copy_rows ISA_JOIN(copy_rows, KERNEL_ISA)
