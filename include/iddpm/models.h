@@ -22,6 +22,7 @@ struct unet_options {
     int num_heads, num_heads_upsample; /* num_heads_upsample -1: num_heads */
     bool use_scale_shift_norm;
     enum conv_choice kernels;
+    const struct net_kernels *measured; /* goes before it (net_choose_kernels); NULL: none */
     int super_res; /* size of a second input, enlarged and put behind the first (SuperResModel); 0: none */
 };
 

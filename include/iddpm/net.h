@@ -13,7 +13,8 @@
 
 #include "iddpm/kernels.h"
 
-#define NET_BLOCK 1024 /* elements to which a tensor is padded in flat arrays */
+#define NET_BLOCK 1024      /* elements to which a tensor is padded in flat arrays */
+#define NET_KERNELS_MAX 256 /* shapes of convolutions */
 
 struct net;
 
@@ -23,8 +24,17 @@ enum net_mode { NET_INFERENCE, NET_TRAINING };
 enum iddpm_status net_create(struct net **out, int batch, enum net_mode mode, int threads);
 void net_destroy(struct net *net);
 
-/* How 3x3 convolutions are computed; before building. CONV_CHOICE_DIRECT when not called. */
-void net_choose_kernels(struct net *net, enum conv_choice choice);
+/* Algorithms of 3x3 convolutions as they were measured, by shape; what is not among them takes the shipped ones. */
+struct net_kernels {
+    int n;
+    struct net_kernel {
+        int h, w, c_in, c_out;
+        enum conv_algorithm algorithm;
+    } of[NET_KERNELS_MAX];
+};
+/* How 3x3 convolutions are computed; before building. CONV_CHOICE_DIRECT when not called. `measured` (may be NULL) goes
+ * before the choice; it is the caller's and must live until the network is built. */
+void net_choose_kernels(struct net *net, enum conv_choice choice, const struct net_kernels *measured);
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
@@ -58,6 +68,16 @@ int net_channels(const struct net *net, int value);
 
 /* Ends building: schedule and plan. `allocate` false: only counts (for `iddpm info`). */
 enum iddpm_status net_finish(struct net *net, bool allocate);
+
+/* ---- measuring (measure.c) --------------------------------------------------------------------------------------- */
+
+#define NET_ALGORITHMS (CONV_WINOGRAD4 + 1)
+/* The shapes of float32 convolutions of a network, built or finished, among which algorithms can be chosen; the first
+ * NET_KERNELS_MAX of them, each once. Returns how many. */
+int net_conv_shapes(const struct net *net, struct conv_shape shapes[NET_KERNELS_MAX]);
+/* Seconds that all passes of such a layer take by each algorithm, the least of some tries, with the threads of
+ * kernels_set_threads. Allocates what it needs and frees it. */
+enum iddpm_status net_measure(const struct conv_shape *shape, double seconds[NET_ALGORITHMS]);
 
 /* ---- parameters -------------------------------------------------------------------------------------------------- */
 

@@ -115,7 +115,7 @@ static int embedding(struct net *net, const struct unet_options *o)
 void unet_build(struct net *net, const struct unet_options *o)
 {
     struct builder b = {.net = net, .o = o};
-    net_choose_kernels(net, o->kernels);
+    net_choose_kernels(net, o->kernels, o->measured);
     int x = net_input(net, o->image_size, o->image_size, o->in_channels);
     if (o->super_res) {
         int low = net_input(net, o->super_res, o->super_res, o->in_channels);

@@ -129,9 +129,10 @@ void net_want_input_grad(struct net *net)
     net->want_input_grad = true;
 }
 
-void net_choose_kernels(struct net *net, enum conv_choice choice)
+void net_choose_kernels(struct net *net, enum conv_choice choice, const struct net_kernels *measured)
 {
     net->conv_choice = choice;
+    net->measured = measured;
 }
 
 int net_concat(struct net *net, int a, int b)

@@ -35,10 +35,11 @@ struct op {
     int param;              /* first of its parameters, NONE without */
     int n_params;           /* filled by graph_op: those registered since */
     int stride, heads;      /* convolution; attention */
-    enum element element;   /* that a conversion gives */
-    bool silu;              /* group norm */
-    double rate;            /* of the dropout behind a group norm, 0 without */
-    int layer;              /* number of this dropout, part of its random key */
+    enum conv_algorithm algorithm;
+    enum element element; /* that a conversion gives */
+    bool silu;            /* group norm */
+    double rate;          /* of the dropout behind a group norm, 0 without */
+    int layer;            /* number of this dropout, part of its random key */
     /* filled by the planner */
     bool accumulate[OP_INPUTS]; /* add to the input's gradient instead of setting it */
     int saved;                  /* buffer, NONE without */
@@ -78,6 +79,7 @@ struct net {
     int batch, threads;
     enum net_mode mode;
     enum conv_choice conv_choice;
+    const struct net_kernels *measured; /* while building */
     bool want_input_grad, finished;
     bool in_backward;         /* the pass that is running */
     enum iddpm_status status; /* first error while building, with its text */

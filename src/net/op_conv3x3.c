@@ -1,6 +1,23 @@
 /* 3x3 convolution, padding 1, stride 1 or 2, optionally added to a residual. */
 #include "graph.h"
 
+static enum conv_algorithm algorithm_of(const struct net *net, const struct value *in, int c_out, int stride)
+{
+    struct conv_shape shape = {.n = net->batch,
+                               .h = in->h,
+                               .w = in->w,
+                               .c_in = in->c,
+                               .c_out = c_out,
+                               .stride = stride,
+                               .element = in->element};
+    for (int i = 0; net->measured && i < net->measured->n; i++) {
+        const struct net_kernel *of = &net->measured->of[i];
+        if (stride == 1 && of->h == in->h && of->w == in->w && of->c_in == in->c && of->c_out == c_out)
+            return of->algorithm;
+    }
+    return conv3x3_algorithm(net->conv_choice, &shape);
+}
+
 int net_conv3x3(struct net *net, const char *name, int x, int c_out, int stride, int residual, enum net_init init)
 {
     if (graph_broken(net, x)) return NONE;
@@ -15,15 +32,30 @@ int net_conv3x3(struct net *net, const char *name, int x, int c_out, int stride,
         graph_init_uniform(net, op.param, 9.0 * in.c);
         graph_init_uniform(net, bias, 9.0 * in.c);
     }
+    op.algorithm = algorithm_of(net, &in, c_out, stride);
     return graph_op(net, op, (in.h + stride - 1) / stride, (in.w + stride - 1) / stride, c_out);
 }
 
 static struct conv_shape shape_of(const struct net *net, const struct op *op, int n)
 {
     const struct value *x = net_value(net, op->in[0]), *y = net_value(net, op->out);
-    struct conv_shape shape = {n, x->h, x->w, x->c, y->c, op->stride, x->pitch, y->pitch, CONV_DIRECT, x->element};
-    shape.algorithm = conv3x3_algorithm(net->conv_choice, &shape);
-    return shape;
+    return (struct conv_shape){n, x->h, x->w, x->c, y->c, op->stride, x->pitch, y->pitch, op->algorithm, x->element};
+}
+
+int net_conv_shapes(const struct net *net, struct conv_shape shapes[NET_KERNELS_MAX])
+{
+    int n = 0;
+    for (size_t i = 0; i < net->n_ops && n < NET_KERNELS_MAX; i++) {
+        const struct op *op = &net->ops[i];
+        if (op->kind != &op_conv3x3 || op->stride != 1) continue;
+        struct conv_shape shape = shape_of(net, op, net->batch);
+        bool known = shape.element != ELEMENT_FLOAT32;
+        for (int k = 0; k < n && !known; k++)
+            known = shapes[k].h == shape.h && shapes[k].w == shape.w && shapes[k].c_in == shape.c_in &&
+                    shapes[k].c_out == shape.c_out;
+        if (!known) shapes[n++] = shape;
+    }
+    return n;
 }
 
 /* Packed weights, or the weights themselves when the algorithm takes them as they are. */

@@ -1,4 +1,5 @@
 /* The loop around the steps: intervals, checkpoints, signals. */
+#include "choice.h"
 #include "run.h"
 #include "save.h"
 
@@ -125,6 +126,7 @@ static enum iddpm_status open_files(struct loop *loop)
     char path[PATH_SIZE];
     TRY(owner_check(&loop->owner));
     TRY(run_write_config(config, loop->saver.config_text));
+    TRY(choice_write(&loop->trainer));
     TRY(metrics_open(&loop->metrics, &loop->owner, config->run.dir, loop->trainer.state->step));
     TRY(path_join(path, config->run.dir, "log.txt"));
     return log_open(path);

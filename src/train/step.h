@@ -29,6 +29,7 @@ struct trainer {
     struct dataset *data;
     struct leaf_reader **readers; /* [leaves.count] of this rank */
     struct diffusion *diffusion;
+    struct net_kernels kernels; /* as measured; none in a reproducible run */
     struct net *net;
     struct train_state *state;
     float *grads[TREE_MAX];  /* [0] ends as the mean gradient of this rank's part; the others hold partial sums of the
@@ -47,8 +48,8 @@ struct trainer {
     struct ending ending;
 };
 
-/* Everything of the trainer but `parallel` and `config`. Collective in opening the data set, so that an error of it is
- * one of all ranks; other errors are still to be agreed on. */
+/* Everything of the trainer but `parallel` and `config`. Collective in opening the data set and choosing the kernels,
+ * so that an error up to there is one of all ranks; other errors are still to be agreed on. */
 enum iddpm_status trainer_create(struct trainer *trainer);
 void trainer_destroy(struct trainer *trainer);
 

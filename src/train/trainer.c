@@ -1,5 +1,5 @@
 /* What a training step works with: made once, nothing is allocated while training. */
-#include "step.h"
+#include "choice.h"
 
 #include "iddpm/kernels.h"
 
@@ -48,15 +48,22 @@ static enum iddpm_status create_buffers(struct trainer *t)
     return mem_alloc(&t->all_losses, batch, sizeof(double), "losses of the batch");
 }
 
+static enum iddpm_status plan_job(struct trainer *t)
+{
+    const struct config *config = t->config;
+    if (*config->data.local && dataset_use_copy(t->data, config->data.local) != IDDPM_OK)
+        return config_error(config, "data.local", "%s", iddpm_error_text());
+    return train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan);
+}
+
 enum iddpm_status trainer_create(struct trainer *t)
 {
     const struct config *config = t->config;
     if (!*config->data.path) return config_error(config, "data.path", "not set: name the folder of a data set");
     watchdog_at("opening the data set", -1);
     TRY(train_open_data(t->parallel, &t->data, config->data.path));
-    if (*config->data.local && dataset_use_copy(t->data, config->data.local) != IDDPM_OK)
-        return config_error(config, "data.local", "%s", iddpm_error_text());
-    TRY(train_plan(config, t->data, t->parallel->rank, t->parallel->size, &t->plan));
+    TRY(parallel_agree(t->parallel, plan_job(t)));
+    TRY(choose_kernels(t));
     TRY(diffusion_create(&t->diffusion, &t->plan.spec.diffusion));
     watchdog_at("building the network", -1);
     TRY(unet_create(&t->net, &t->plan.spec.unet, t->plan.microbatch, NET_TRAINING, kernels_threads()));
