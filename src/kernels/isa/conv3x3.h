@@ -5,6 +5,7 @@
 #ifndef IDDPM_KERNELS_CONV3X3_H
 #define IDDPM_KERNELS_CONV3X3_H
 
+#include "element.h"
 #include "tile.h"
 
 #define C_BLOCK 128 /* input channels of one chain of sums (all taps), the chains are then added */
@@ -54,10 +55,10 @@ struct winograd_sweep {
 };
 size_t conv3x3_winograd_scratch(const struct winograd_sweep *sweep, int threads);
 /* out = sweep + bias + residual; bias and residual may be NULL, residual may be out. */
-void conv3x3_winograd(const struct winograd_sweep *sweep, const float *in, const float *weight, const float *bias,
-                      const float *residual, int residual_pitch, float *out, float *scratch);
+void conv3x3_winograd(const struct winograd_sweep *sweep, const elem *in, const float *weight, const float *bias,
+                      const elem *residual, int residual_pitch, elem *out, float *scratch);
 size_t conv3x3_winograd_weight_scratch(const struct conv_shape *shape, int m, int threads);
-void conv3x3_winograd_weight(const struct conv_shape *shape, int m, const float *x, const float *dy, float *dweight,
+void conv3x3_winograd_weight(const struct conv_shape *shape, int m, const elem *x, const elem *dy, float *dweight,
                              float *dbias, float *scratch);
 
 #endif

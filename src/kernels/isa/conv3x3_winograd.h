@@ -1,179 +1,10 @@
-/* Private to the minimal-filtering (Winograd) convolutions: F(m x m, 3 x 3) for m = 2 and 4 (Lavin & Gray 2016), in
- * which a tile of m x m outputs costs (m + 2)^2 multiplications per pair of channels in place of 9 m^2. A line of m + 2
- * inputs d, 3 weights g and m outputs y belong together by y = A' [(G g) * (B' d)]; in two dimensions each matrix is
- * applied from both sides. The points of interpolation are 0, +-1/sqrt 2, +-sqrt 2 and infinity for m = 4 (0, +-1 and
- * +-2 would err ten times as much), 0, +-1 and infinity for m = 2. The backward passes are the exact adjoints.
- *
- * Every product of a point (one of the (m + 2)^2) is a matrix product over channels or tiles in register tiles, as in
- * the direct convolution. */
+/* Private to the minimal-filtering convolutions (conv3x3_transform.h): images as tiles, and transformed tiles. Every
+ * product of a point (one of the (m + 2)^2) is a matrix product over channels or tiles in register tiles, as in the
+ * direct convolution. */
 #ifndef IDDPM_KERNELS_CONV3X3_WINOGRAD_H
 #define IDDPM_KERNELS_CONV3X3_WINOGRAD_H
 
-#include "conv3x3.h"
-
-#include <string.h>
-
-#define SIDE_MAX 6
-#define POINTS_MAX (SIDE_MAX * SIDE_MAX)
-#define INLINE static inline __attribute__((always_inline))
-
-/* ---- transforms of one line -------------------------------------------------------------------------------------- */
-
-enum line {
-    LINE_INPUT,           /* B': m + 2 inputs to points */
-    LINE_OUTPUT,          /* A': points to m outputs */
-    LINE_WEIGHT,          /* G: 3 weights to points */
-    LINE_OUTPUT_GRADIENT, /* A: m gradients of outputs to points */
-    LINE_WEIGHT_GRADIENT, /* G': points to 3 gradients of weights */
-};
-
-INLINE int line_from(const enum line line, const int m)
-{
-    return line == LINE_WEIGHT ? 3 : line == LINE_OUTPUT_GRADIENT ? m : m + 2;
-}
-
-INLINE int line_to(const enum line line, const int m)
-{
-    return line == LINE_WEIGHT_GRADIENT ? 3 : line == LINE_OUTPUT ? m : m + 2;
-}
-
-INLINE void line_2(const enum line line, const vf *in, vf *out)
-{
-    switch (line) {
-    case LINE_INPUT:
-        out[0] = in[0] - in[2];
-        out[1] = in[1] + in[2];
-        out[2] = in[2] - in[1];
-        out[3] = in[1] - in[3];
-        break;
-    case LINE_OUTPUT:
-        out[0] = in[0] + in[1] + in[2];
-        out[1] = in[1] - in[2] - in[3];
-        break;
-    case LINE_WEIGHT: {
-        vf even = 0.5f * (in[0] + in[2]), odd = 0.5f * in[1];
-        out[0] = in[0];
-        out[1] = even + odd;
-        out[2] = even - odd;
-        out[3] = in[2];
-        break;
-    }
-    case LINE_OUTPUT_GRADIENT:
-        out[0] = in[0];
-        out[1] = in[0] + in[1];
-        out[2] = in[0] - in[1];
-        out[3] = -in[1];
-        break;
-    case LINE_WEIGHT_GRADIENT: {
-        vf even = 0.5f * (in[1] + in[2]);
-        out[0] = in[0] + even;
-        out[1] = 0.5f * (in[1] - in[2]);
-        out[2] = even + in[3];
-        break;
-    }
-    }
-}
-
-#define NEAR 0.70710678118654752f /* 1 / sqrt 2 */
-#define FAR 1.41421356237309505f  /* sqrt 2 */
-
-INLINE void line_4(const enum line line, const vf *in, vf *out)
-{
-    const float third = 1 / 3.f, sixth = 1 / 6.f;
-    switch (line) {
-    case LINE_INPUT: {
-        vf near_even = in[4] - 2.f * in[2], near_odd = NEAR * (in[3] - 2.f * in[1]);
-        vf far_even = in[4] - 0.5f * in[2], far_odd = FAR * (in[3] - 0.5f * in[1]);
-        out[0] = in[0] + (in[4] - 2.5f * in[2]);
-        out[1] = near_even + near_odd;
-        out[2] = near_even - near_odd;
-        out[3] = far_even + far_odd;
-        out[4] = far_even - far_odd;
-        out[5] = in[5] + (in[1] - 2.5f * in[3]);
-        break;
-    }
-    case LINE_OUTPUT: {
-        vf near_sum = in[1] + in[2], near_odd = NEAR * (in[1] - in[2]);
-        vf far_sum = in[3] + in[4], far_odd = FAR * (in[3] - in[4]);
-        out[0] = in[0] + near_sum + far_sum;
-        out[1] = near_odd + far_odd;
-        out[2] = 0.5f * near_sum + 2.f * far_sum;
-        out[3] = 0.5f * near_odd + 2.f * far_odd + in[5];
-        break;
-    }
-    case LINE_WEIGHT: {
-        vf near_even = -2 * third * (in[0] + 0.5f * in[2]), near_odd = 2 * third * NEAR * in[1];
-        vf far_even = sixth * (in[0] + 2.f * in[2]), far_odd = sixth * FAR * in[1];
-        out[0] = in[0];
-        out[1] = near_even - near_odd;
-        out[2] = near_even + near_odd;
-        out[3] = far_even + far_odd;
-        out[4] = far_even - far_odd;
-        out[5] = in[2];
-        break;
-    }
-    case LINE_OUTPUT_GRADIENT: {
-        vf near_even = in[0] + 0.5f * in[2], near_odd = NEAR * (in[1] + 0.5f * in[3]);
-        vf far_even = in[0] + 2.f * in[2], far_odd = FAR * (in[1] + 2.f * in[3]);
-        out[0] = in[0];
-        out[1] = near_even + near_odd;
-        out[2] = near_even - near_odd;
-        out[3] = far_even + far_odd;
-        out[4] = far_even - far_odd;
-        out[5] = in[3];
-        break;
-    }
-    case LINE_WEIGHT_GRADIENT: {
-        vf near_sum = in[1] + in[2], far_sum = in[3] + in[4];
-        out[0] = in[0] - 2 * third * near_sum + sixth * far_sum;
-        out[1] = -2 * third * NEAR * (in[1] - in[2]) + sixth * FAR * (in[3] - in[4]);
-        out[2] = third * (far_sum - near_sum) + in[5];
-        break;
-    }
-    }
-}
-
-/* Where a square of vectors is read: element p at base + p stride, or at pixel[p] + stride when there is `pixel`; then
- * what is `next` floats further is fetched, in the columns that only the next tile reads. */
-struct square {
-    const float *base;
-    const float *const *pixel;
-    ptrdiff_t stride, next;
-};
-
-/* A square of vectors, transformed from both sides and written at `to` + p to_stride. */
-INLINE void transform(const enum line line, const int m, const struct square square, float *to, ptrdiff_t to_stride)
-{
-    const int from = line_from(line, m), side = line_to(line, m);
-    vf half[SIDE_MAX][SIDE_MAX];
-#pragma GCC unroll 6
-    for (int j = 0; j < from; j++) {
-        vf in[SIDE_MAX], out[SIDE_MAX];
-#pragma GCC unroll 6
-        for (int i = 0; i < from; i++) {
-            const int p = i * from + j;
-            const float *at = square.pixel ? square.pixel[p] + square.stride : square.base + p * square.stride;
-            in[i] = *(const vf *)at;
-            if (square.pixel && j >= from - m) __builtin_prefetch(at + square.next);
-        }
-        if (m == 2)
-            line_2(line, in, out);
-        else
-            line_4(line, in, out);
-#pragma GCC unroll 6
-        for (int i = 0; i < side; i++) half[i][j] = out[i];
-    }
-#pragma GCC unroll 6
-    for (int i = 0; i < side; i++) {
-        vf out[SIDE_MAX];
-        if (m == 2)
-            line_2(line, half[i], out);
-        else
-            line_4(line, half[i], out);
-#pragma GCC unroll 6
-        for (int j = 0; j < side; j++) *(vf *)(to + (i * side + j) * to_stride) = out[j];
-    }
-}
+#include "conv3x3_transform.h"
 
 /* ---- tiles of images --------------------------------------------------------------------------------------------- */
 
@@ -189,21 +20,20 @@ static inline struct tiling tiling_make(int m, int n, int h, int w)
     return (struct tiling){m, (m + 2) * (m + 2), h, w, rows, cols, n * rows * cols};
 }
 
-/* The pixels of a tile with `border` pixels around it, numbered over all images; -1 outside of its image. */
-static inline void tile_pixels(const struct tiling *t, int tile, int border, int64_t *pixel)
+/* Where a tile lies: image, and the pixel of its upper left output. */
+struct tile_place {
+    int image, y, x;
+};
+
+static inline struct tile_place tile_find(const struct tiling *t, int tile)
 {
-    int image = tile / (t->rows * t->cols), size = t->m + 2 * border;
-    int y0 = tile / t->cols % t->rows * t->m - border, x0 = tile % t->cols * t->m - border;
-    for (int y = y0; y < y0 + size; y++)
-        for (int x = x0; x < x0 + size; x++) {
-            bool inside = y >= 0 && y < t->h && x >= 0 && x < t->w;
-            *pixel++ = inside ? ((int64_t)image * t->h + y) * t->w + x : -1;
-        }
+    int row = tile / t->cols;
+    return (struct tile_place){row / t->rows, row % t->rows * t->m, tile % t->cols * t->m};
 }
 
 /* Images whose tiles are transformed; `zeros` are as many as there are channels. */
 struct image {
-    const float *data, *zeros;
+    const elem *data, *zeros;
     int channels, pitch;
 };
 
@@ -243,31 +73,96 @@ static inline size_t points_offset(const struct points *points, size_t tile, int
     return first * points->tiles + tile * (size_t)points_width(points, c) + ((size_t)c - first);
 }
 
-/* Tile `tile` of the images transformed to place `place` of `points`: LINE_INPUT with its border of one pixel,
- * LINE_OUTPUT_GRADIENT without. */
-INLINE void tile_transform(const enum line line, const struct tiling *t, const struct image *image, int tile,
-                           const struct points *points, size_t place, float *to)
+/* A tile's pixels, with a border of one for LINE_INPUT; columns outside of the image are not to be read. */
+static inline struct window tile_window(const enum line line, const struct tiling *t, const struct image *image,
+                                        const struct tile_place *place)
 {
-    int64_t number[POINTS_MAX];
-    const float *pixel[POINTS_MAX];
-    int size = line_from(line, t->m), whole = image->channels / LANES * LANES, rest = image->channels - whole;
-    tile_pixels(t, tile, line == LINE_INPUT, number);
-    for (int p = 0; p < size * size; p++)
-        pixel[p] = number[p] < 0 ? image->zeros : image->data + number[p] * image->pitch;
-    float last[POINTS_MAX][LANES];
-    for (int c = 0; c < points->channels; c += LANES) {
-        struct square square = {.pixel = pixel, .stride = c, .next = (ptrdiff_t)t->m * image->pitch};
-        if (c == whole) square.stride = square.next = 0;
-        for (int p = 0; p < size * size && c == whole; p++) {
-            memset(last[p], 0, sizeof last[p]);
-            memcpy(last[p], pixel[p] + c, sizeof(float) * (size_t)rest);
-            pixel[p] = last[p];
+    struct window window;
+    int border = line == LINE_INPUT, size = t->m + 2 * border;
+    for (int i = 0; i < size; i++) {
+        int y = place->y - border + i;
+        bool inside = y >= 0 && y < t->h;
+        int64_t pixel = ((int64_t)place->image * t->h + y) * t->w + place->x - border;
+        window.row[i] = inside ? image->data + pixel * image->pitch : image->zeros;
+        window.step[i] = inside ? image->pitch : 0;
+    }
+    return window;
+}
+
+/* Copies up to LANES channels from `c` of the columns x0 .. x0 + size - 1 that are inside, zeros elsewhere. */
+static inline void patch_fill(const struct window *window, int size, int x0, int w, int c, int channels,
+                              elem patch[POINTS_MAX][LANES])
+{
+    memset(patch, 0, sizeof(elem) * POINTS_MAX * LANES);
+    for (int i = 0; i < size; i++)
+        for (int j = 0; j < size; j++)
+            if (x0 + j >= 0 && x0 + j < w)
+                memcpy(patch[i * size + j], window->row[i] + j * window->step[i] + c, sizeof(elem) * (size_t)channels);
+}
+
+/* The window that a patch is. */
+static inline struct window patch_window(int size, elem patch[POINTS_MAX][LANES])
+{
+    struct window window;
+    for (int i = 0; i < size; i++) {
+        window.row[i] = patch[i * size];
+        window.step[i] = LANES;
+    }
+    return window;
+}
+
+/* The first `channels`, whole vectors, of a window. sums: NULL, or per channel the sum over the window to add to. */
+INLINE void window_transform(const enum line line, const int m, const struct window *window, const bool left,
+                             const bool right, int channels, const struct points *points, size_t place, float *to,
+                             float *sums)
+{
+    for (int first = 0; first < channels; first += points->block) {
+        int width = points_width(points, first);
+        float *block = to + (size_t)first * points->tiles + place * (size_t)width;
+        for (int c = first; c < min_int(first + width, channels); c += LANES) {
+            struct source source = {
+                .window = window, .c = c, .left = left, .right = right, .fetch = line == LINE_INPUT};
+            struct target target = {
+                .base = block + c - first, .stride = (ptrdiff_t)points->stride, .next = points->block};
+            if (sums) {
+                vf sum = *(vf *)(sums + c);
+                transform(line, m, source, target, &sum);
+                *(vf *)(sums + c) = sum;
+            } else {
+                transform(line, m, source, target, NULL);
+            }
         }
-        float *target = to + points_offset(points, place, c);
-        if (t->m == 2)
-            transform(line, 2, square, target, (ptrdiff_t)points->stride);
-        else
-            transform(line, 4, square, target, (ptrdiff_t)points->stride);
+    }
+}
+
+/* Tile `tile` of the images transformed to place `place` of `points`: LINE_INPUT with its border of one pixel,
+ * LINE_OUTPUT_GRADIENT without. sums (whole vectors): as above. */
+INLINE void tile_transform(const enum line line, const int m, const struct tiling *t, const struct image *image,
+                           int tile, const struct points *points, size_t place, float *to, float *sums)
+{
+    const int size = line_from(line, m);
+    struct tile_place at = tile_find(t, tile);
+    struct window window = tile_window(line, t, image, &at);
+    int x0 = at.x - (line == LINE_INPUT), whole = image->channels / LANES * LANES;
+    bool left = x0 < 0, right = x0 + size == t->w + 1;
+    if (x0 + size > t->w + 1) whole = 0; /* more columns than the last are outside */
+    if (!left && !right)
+        window_transform(line, m, &window, false, false, whole, points, place, to, sums);
+    else if (left && !right)
+        window_transform(line, m, &window, true, false, whole, points, place, to, sums);
+    else if (!left)
+        window_transform(line, m, &window, false, true, whole, points, place, to, sums);
+    else
+        window_transform(line, m, &window, true, true, whole, points, place, to, sums);
+    for (int c = whole; c < image->channels; c += LANES) {
+        elem patch[POINTS_MAX][LANES];
+        patch_fill(&window, size, x0, t->w, c, min_int(LANES, image->channels - c), patch);
+        struct window inner = patch_window(size, patch);
+        struct source source = {.window = &inner};
+        struct target target = {.base = to + points_offset(points, place, c), .stride = (ptrdiff_t)points->stride};
+        vf sum = sums ? *(vf *)(sums + c) : (vf){0};
+        transform(line, m, source, target, &sum);
+        if (sums) *(vf *)(sums + c) = sum;
     }
 }
 

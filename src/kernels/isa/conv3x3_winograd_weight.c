@@ -74,42 +74,25 @@ static struct arrays arrays_make(const struct plan *plan, float *scratch)
 
 /* ---- transformed tiles ------------------------------------------------------------------------------------------- */
 
-/* Sums of dy over the pixels of tiles first .. end - 1. */
-static void bias_sums(const struct plan *plan, int first, int end, const float *dy, float *sums)
-{
-    const struct tiling *t = &plan->tiling;
-    memset(sums, 0, sizeof(float) * (size_t)plan->d.channels);
-    for (int tile = first; tile < end; tile++) {
-        int64_t pixel[POINTS_MAX];
-        tile_pixels(t, tile, 0, pixel);
-        for (int p = 0; p < t->m * t->m; p++) {
-            if (pixel[p] < 0) continue;
-            const float *row = dy + pixel[p] * plan->shape->y_pitch;
-            int c = 0;
-            for (; c + LANES <= plan->shape->c_out; c += LANES) *(vf *)(sums + c) += *(const vf *)(row + c);
-            for (; c < plan->shape->c_out; c++) sums[c] += row[c];
-        }
-    }
-}
-
 /* Run `run` of the chunk: its tiles of x (side 0), or of dy with the sums of the bias (side 1). */
-static void run_transform(const struct plan *plan, int chunk, int run, int side, const float *x, const float *dy,
-                          bool bias, const struct arrays *a)
+INLINE void run_transform(const int m, const struct plan *plan, int chunk, int run, int side, const elem *x,
+                          const elem *dy, const struct arrays *a)
 {
     const struct conv_shape *shape = plan->shape;
-    struct image image = {x, a->zeros, shape->c_in, shape->x_pitch};
-    if (side == 1) image = (struct image){dy, a->zeros, shape->c_out, shape->y_pitch};
+    const elem *zeros = (const elem *)a->zeros;
+    struct image image = {x, zeros, shape->c_in, shape->x_pitch};
+    if (side == 1) image = (struct image){dy, zeros, shape->c_out, shape->y_pitch};
     int start = chunk * plan->chunk, end = min_int(start + plan->chunk, plan->tiling.tiles);
     int first = start + run * RUN, last = min_int(first + RUN, end);
+    float *sums = a->bias + (size_t)(chunk * plan->chunk_runs + run) * (size_t)plan->d.channels;
+    if (side == 1) memset(sums, 0, sizeof(float) * (size_t)plan->d.channels);
     for (int tile = first; tile < last; tile++) {
         size_t place = (size_t)(tile - start);
         if (side == 0)
-            tile_transform(LINE_INPUT, &plan->tiling, &image, tile, &plan->v, place, a->v);
+            tile_transform(LINE_INPUT, m, &plan->tiling, &image, tile, &plan->v, place, a->v, NULL);
         else
-            tile_transform(LINE_OUTPUT_GRADIENT, &plan->tiling, &image, tile, &plan->d, place, a->d);
+            tile_transform(LINE_OUTPUT_GRADIENT, m, &plan->tiling, &image, tile, &plan->d, place, a->d, sums);
     }
-    int number = chunk * plan->chunk_runs + run;
-    if (side == 1 && bias) bias_sums(plan, first, last, dy, a->bias + (size_t)number * (size_t)plan->d.channels);
 }
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
@@ -180,12 +163,12 @@ static void block_finish(const struct plan *plan, const struct arrays *a, int c,
     ptrdiff_t stride = (ptrdiff_t)plan->sums_stride;
     for (int k = 0; k < channels; k++)
         for (int v = 0; v < outputs; v += LANES) {
-            const struct square square = {.base = sums + k * PANEL_GROUP + v, .stride = stride};
-            float *to = a->taps + k * TAPS * PANEL_GROUP + v;
+            struct source source = {.base = sums + k * PANEL_GROUP + v, .stride = stride};
+            struct target target = {.base = a->taps + k * TAPS * PANEL_GROUP + v, .stride = PANEL_GROUP};
             if (plan->tiling.m == 2)
-                transform(LINE_WEIGHT_GRADIENT, 2, square, to, PANEL_GROUP);
+                transform(LINE_WEIGHT_GRADIENT, 2, source, target, NULL);
             else
-                transform(LINE_WEIGHT_GRADIENT, 4, square, to, PANEL_GROUP);
+                transform(LINE_WEIGHT_GRADIENT, 4, source, target, NULL);
         }
     size_t row = (size_t)TAPS * shape->c_in;
     add_transposed(a->taps, PANEL_GROUP, channels * TAPS, outputs, dweight + o * row + (size_t)TAPS * c, row);
@@ -211,7 +194,7 @@ static void block_run(const struct plan *plan, const struct arrays *a, int numbe
     block_finish(plan, a, c, o, sums, dweight);
 }
 
-void conv3x3_winograd_weight(const struct conv_shape *shape, int m, const float *x, const float *dy, float *dweight,
+void conv3x3_winograd_weight(const struct conv_shape *shape, int m, const elem *x, const elem *dy, float *dweight,
                              float *dbias, float *scratch)
 {
     struct plan plan = plan_make(shape, m);
@@ -220,8 +203,12 @@ void conv3x3_winograd_weight(const struct conv_shape *shape, int m, const float 
         struct arrays a = arrays_make(&plan, scratch);
         for (int chunk = 0; chunk < plan.chunks; chunk++) {
 #pragma omp for schedule(dynamic)
-            for (int piece = 0; piece < 2 * plan.chunk_runs; piece++)
-                run_transform(&plan, chunk, piece / 2, piece % 2, x, dy, dbias, &a);
+            for (int piece = 0; piece < 2 * plan.chunk_runs; piece++) {
+                if (m == 2)
+                    run_transform(2, &plan, chunk, piece / 2, piece % 2, x, dy, &a);
+                else
+                    run_transform(4, &plan, chunk, piece / 2, piece % 2, x, dy, &a);
+            }
 #pragma omp for schedule(dynamic)
             for (int p = 0; p < (plan.chunks > 1 ? plan.tiling.points : 0); p++) point_run(&plan, &a, chunk, p);
         }

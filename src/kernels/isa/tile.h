@@ -114,12 +114,17 @@ static inline __attribute__((always_inline)) void transpose(vf block[LANES])
 }
 
 /* Copies up to LANES x LANES floats that start every `stride` floats into a block; the rest is zero. */
-static inline void load_block(const float *source, size_t stride, int rows, int cols, vf block[LANES])
+static inline __attribute__((always_inline)) void load_block(const float *source, size_t stride, int rows, int cols,
+                                                             vf block[LANES])
 {
+    if (rows >= LANES && cols >= LANES) {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) block[i] = *(const vf *)(source + i * stride);
+        return;
+    }
     for (int i = 0; i < LANES; i++) {
         block[i] = (vf){0};
-        if (i < rows && cols >= LANES) block[i] = *(const vf *)(source + i * stride);
-        for (int j = 0; i < rows && cols < LANES && j < cols; j++) block[i][j] = source[i * stride + j];
+        for (int j = 0; i < rows && j < min_int(cols, LANES); j++) block[i][j] = source[i * stride + j];
     }
 }
 
