@@ -44,6 +44,10 @@ const char *iddpm_error_text(void);
 /* Zeroed memory of `count` x `size` bytes at a MEM_ALIGN boundary, into *out. Fails (IDDPM_FAILED, naming `what` and
  * the size) on overflow or when there is none; *out is then NULL. Free with free(). */
 enum iddpm_status mem_alloc(void *out, size_t count, size_t size, const char *what);
+/* As mem_alloc, for arrays that may be large: pages are zeroed when they are first touched, and are huge ones (2 MiB)
+ * where the system has them. Free with mem_unmap. */
+enum iddpm_status mem_map(void *out, size_t count, size_t size, const char *what);
+void mem_unmap(void *array); /* NULL or from mem_map */
 /* Resizes *array (NULL or from mem_grow, elements of `size` bytes) so that it has room for `need` elements; doubles.
  * `capacity` is kept by the caller. Free with free(). */
 enum iddpm_status mem_grow(void *array, size_t *capacity, size_t need, size_t size, const char *what);

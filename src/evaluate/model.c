@@ -8,7 +8,7 @@ static enum iddpm_status create_parts(struct model *model, const struct model_sp
 {
     TRY(diffusion_create(&model->diffusion, &spec->diffusion));
     TRY(unet_create(&model->net, &spec->unet, model->batch, NET_INFERENCE, threads));
-    TRY(mem_alloc(&model->params, net_flat_size(model->net), sizeof(float), "parameters"));
+    TRY(mem_map(&model->params, net_flat_size(model->net), sizeof(float), "parameters"));
     TRY(mem_alloc(&model->timesteps, (size_t)model->batch, sizeof(double), "timesteps"));
     TRY(mem_alloc(&model->labels, (size_t)model->batch, sizeof *model->labels, "labels"));
     return mem_alloc(&model->draw, model->image, sizeof(double), "noise");
@@ -36,7 +36,7 @@ void model_destroy(struct model *model)
     diffusion_destroy(model->diffusion);
     net_destroy(model->net);
     config_destroy(model->config);
-    free(model->params);
+    mem_unmap(model->params);
     free(model->timesteps);
     free(model->labels);
     free(model->draw);

@@ -22,8 +22,8 @@ void net_destroy(struct net *net)
     free(net->ops);
     free(net->params);
     free(net->buffers);
-    free(net->arena);
-    free(net->packed);
+    mem_unmap(net->arena);
+    mem_unmap(net->packed);
     free(net->error);
     free(net);
 }

@@ -12,8 +12,8 @@ enum iddpm_status net_finish(struct net *net, bool allocate)
     if (net->status != IDDPM_OK) return iddpm_error(net->status, "%s", net->error ? net->error : "no memory");
     net->finished = true;
     if (!allocate) return IDDPM_OK;
-    TRY(mem_alloc(&net->arena, net->arena_floats, sizeof *net->arena, "activations of the network"));
-    return mem_alloc(&net->packed, net->packed_floats, sizeof *net->packed, "packed weights of the network");
+    TRY(mem_map(&net->arena, net->arena_floats, sizeof *net->arena, "activations of the network"));
+    return mem_map(&net->packed, net->packed_floats, sizeof *net->packed, "packed weights of the network");
 }
 
 static int input_value(const struct net *net, int k)

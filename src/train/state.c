@@ -21,11 +21,11 @@ enum iddpm_status state_create(struct train_state **out, const struct config *co
     size_t own = state->own.count;
     state->n_ema = config->train.ema_rate.n;
     state->ema_rates = config->train.ema_rate.v;
-    enum iddpm_status status = mem_alloc(&state->params, state->flat, sizeof(float), "parameters");
-    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg, own, sizeof(float), "Adam's first moments");
-    if (status == IDDPM_OK) status = mem_alloc(&state->exp_avg_sq, own, sizeof(float), "Adam's second moments");
+    enum iddpm_status status = mem_map(&state->params, state->flat, sizeof(float), "parameters");
+    if (status == IDDPM_OK) status = mem_map(&state->exp_avg, own, sizeof(float), "Adam's first moments");
+    if (status == IDDPM_OK) status = mem_map(&state->exp_avg_sq, own, sizeof(float), "Adam's second moments");
     for (int i = 0; i < state->n_ema && status == IDDPM_OK; i++)
-        status = mem_alloc(&state->emas[i], own, sizeof(float), "EMA parameters");
+        status = mem_map(&state->emas[i], own, sizeof(float), "EMA parameters");
     if (status == IDDPM_OK) status = sampler_create(&state->sampler, config->train.schedule_sampler, num_timesteps);
     if (status != IDDPM_OK) {
         state_destroy(state);
@@ -41,10 +41,10 @@ enum iddpm_status state_create(struct train_state **out, const struct config *co
 void state_destroy(struct train_state *state)
 {
     if (!state) return;
-    free(state->params);
-    free(state->exp_avg);
-    free(state->exp_avg_sq);
-    for (int i = 0; i < state->n_ema; i++) free(state->emas[i]);
+    mem_unmap(state->params);
+    mem_unmap(state->exp_avg);
+    mem_unmap(state->exp_avg_sq);
+    for (int i = 0; i < state->n_ema; i++) mem_unmap(state->emas[i]);
     sampler_destroy(state->sampler);
     free(state);
 }

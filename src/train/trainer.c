@@ -24,7 +24,7 @@ static enum iddpm_status create_readers(struct trainer *t)
 static enum iddpm_status create_gradients(struct trainer *t)
 {
     size_t flat = t->state->flat;
-    for (int i = 0; i < t->plan.gradients; i++) TRY(mem_alloc(&t->grads[i], flat, sizeof(float), "gradient"));
+    for (int i = 0; i < t->plan.gradients; i++) TRY(mem_map(&t->grads[i], flat, sizeof(float), "gradient"));
     TRY(mem_alloc(&t->squares, flat / NET_BLOCK, sizeof *t->squares, "norms of the gradient"));
     if (t->plan.reduction == REDUCTION_MPI_ALLREDUCE) return IDDPM_OK;
     return reducer_create(&t->reducer, t->parallel, flat, NET_BLOCK, add_floats);
@@ -78,7 +78,7 @@ void trainer_destroy(struct trainer *t)
     for (int i = 0; t->readers && i < t->plan.leaves.count; i++)
         if (t->readers[i]) leaf_reader_destroy(t->readers[i]);
     free(t->readers);
-    for (int i = 0; i < TREE_MAX; i++) free(t->grads[i]);
+    for (int i = 0; i < TREE_MAX; i++) mem_unmap(t->grads[i]);
     void *buffers[] = {t->squares,   t->pixels, t->labels, t->x_start,   t->x_t,   t->noise,
                        t->timesteps, t->slots,  t->terms,  t->all_terms, t->all_t, t->all_losses};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);

@@ -91,6 +91,31 @@ static void memory_is_aligned_and_zero(void **state)
     assert_true(mem_peak_bytes() > 100000);
 }
 
+static void large_memory_is_zero_and_comes_when_touched(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {0, 1, 511, 512, 513, (1 << 18) - 1, 1 << 18, (3 << 18) + 5};
+    for (int turn = 0; turn < 2; turn++) /* what was given back may come again */
+        for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+            double *data;
+            assert_int_equal(mem_map(&data, counts[k], sizeof *data, "test"), IDDPM_OK);
+            assert_non_null(data);
+            assert_int_equal((uintptr_t)data % MEM_ALIGN, 0);
+            for (size_t i = 0; i < counts[k]; i++) assert_true(data[i] == 0);
+            for (size_t i = 0; i < counts[k]; i++) data[i] = 1;
+            mem_unmap(data);
+        }
+    mem_unmap(NULL);
+#ifndef __SANITIZE_ADDRESS__
+    char *lazy;
+    uint64_t before = mem_peak_bytes();
+    assert_int_equal(mem_map(&lazy, 1 << 30, 1, "test"), IDDPM_OK);
+    lazy[5 << 20] = 1;
+    mem_unmap(lazy);
+    assert_true(mem_peak_bytes() - before < 100 << 20);
+#endif
+}
+
 static void too_much_memory_is_an_error(void **state)
 {
     (void)state;
@@ -100,6 +125,10 @@ static void too_much_memory_is_an_error(void **state)
         assert_int_equal(mem_alloc(&data, counts[i], 8, "the arena"), IDDPM_FAILED);
         assert_null(data);
         assert_non_null(strstr(iddpm_error_text(), "the arena"));
+        data = &data;
+        assert_int_equal(mem_map(&data, counts[i], 8, "the gradient"), IDDPM_FAILED);
+        assert_null(data);
+        assert_non_null(strstr(iddpm_error_text(), "the gradient"));
     }
     int *array = NULL;
     size_t capacity = 0;
@@ -270,6 +299,7 @@ int main(void)
         cmocka_unit_test(threads_have_their_own_text),
         cmocka_unit_test(try_returns_the_status),
         cmocka_unit_test(memory_is_aligned_and_zero),
+        cmocka_unit_test(large_memory_is_zero_and_comes_when_touched),
         cmocka_unit_test(too_much_memory_is_an_error),
         cmocka_unit_test(growing_keeps_what_is_there),
         cmocka_unit_test(joining),
