@@ -190,4 +190,11 @@ void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *
 void squares_of_blocks(size_t n, const float *x, double *sums);
 double sum_of_squares(size_t n, const float *x);
 
+/* ---- random parameters (random.c) -------------------------------------------------------------------------------- */
+
+/* Uniform in [-bound, bound): bound (2 u - 1), rounded once to double and once to float32, where u are the numbers that
+ * rng_uniform gives for UNIFORM_PIECE elements at rng->step, for as many at rng->step + 1, and so on. */
+#define UNIFORM_PIECE 4096
+void uniform_fill(const struct rng *rng, double bound, size_t n, float *out);
+
 #endif

@@ -216,6 +216,11 @@ void squares_of_blocks(size_t n, const float *x, double *sums)
     FLOATS->squares_of_blocks(n, x, sums);
 }
 
+void uniform_fill(const struct rng *rng, double bound, size_t n, float *out)
+{
+    FLOATS->uniform_fill(rng, bound, n, out);
+}
+
 void copy_rows(enum element element, int64_t rows, int c, const void *x, int x_pitch, void *y, int y_pitch,
                bool accumulate)
 {

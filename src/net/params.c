@@ -1,6 +1,8 @@
 /* Parameters: names, shapes, initialisation, packing. */
 #include "graph.h"
 
+#include "iddpm/kernels.h"
+
 #include <math.h>
 
 int net_param_count(const struct net *net)
@@ -40,32 +42,31 @@ void graph_init(struct net *net, int param, int init)
     net->params[param].init = init;
 }
 
+static void init_normal(struct rng rng, size_t n, float *out)
+{
+    double values[UNIFORM_PIECE];
+    for (size_t first = 0; first < n; first += UNIFORM_PIECE, rng.step++) {
+        size_t count = n - first < UNIFORM_PIECE ? n - first : UNIFORM_PIECE;
+        rng_normal(&rng, count, values);
+        for (size_t i = 0; i < count; i++) out[first + i] = (float)values[i];
+    }
+}
+
 static void init_param(const struct param *param, uint64_t seed, uint32_t index, float *out)
 {
-    enum { PIECE = 4096 };
-    double values[PIECE];
-    for (size_t first = 0; first < param->public.size; first += PIECE) {
-        size_t n = param->public.size - first < PIECE ? param->public.size - first : PIECE;
-        struct rng rng = {seed, RNG_INIT, (uint32_t)(first / PIECE), index};
-        if (param->init == INIT_UNIFORM) rng_uniform(&rng, n, values);
-        if (param->init == INIT_NORMAL) rng_normal(&rng, n, values);
-        for (size_t i = 0; i < n; i++) {
-            double v = 0;
-            switch (param->init) {
-            case INIT_UNIFORM:
-                v = (2 * values[i] - 1) * param->bound;
-                break;
-            case INIT_NORMAL:
-                v = values[i];
-                break;
-            case INIT_ONE:
-                v = 1;
-                break;
-            case INIT_ZERO:
-                break;
-            }
-            out[first + i] = (float)v;
-        }
+    const struct rng rng = {seed, RNG_INIT, 0, index};
+    size_t n = param->public.size;
+    switch (param->init) {
+    case INIT_UNIFORM:
+        uniform_fill(&rng, param->bound, n, out);
+        break;
+    case INIT_NORMAL:
+        init_normal(rng, n, out);
+        break;
+    case INIT_ONE:
+    case INIT_ZERO:
+        for (size_t i = 0; i < n; i++) out[i] = param->init == INIT_ONE;
+        break;
     }
 }
 

@@ -21,7 +21,8 @@
     X(softmax_rows)                                                                                                    \
     X(softmax_rows_backward)                                                                                           \
     X(adamw_ema)                                                                                                       \
-    X(squares_of_blocks)
+    X(squares_of_blocks)                                                                                               \
+    X(uniform_fill)
 /* for either element */
 #define ELEMENT_LIST(X)                                                                                                \
     X(group_norm_scratch_size)                                                                                         \
@@ -57,6 +58,7 @@
 #define softmax_rows_backward ISA_JOIN(softmax_rows_backward, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
 #define squares_of_blocks ISA_JOIN(squares_of_blocks, KERNEL_ISA)
+#define uniform_fill ISA_JOIN(uniform_fill, KERNEL_ISA)
 #define copy_rows ISA_JOIN(copy_rows, KERNEL_ISA)
 #define rows_from_float ISA_JOIN(rows_from_float, KERNEL_ISA)
 #define rows_to_float ISA_JOIN(rows_to_float, KERNEL_ISA)

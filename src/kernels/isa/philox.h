@@ -1,4 +1,5 @@
-/* Dropout's numbers by Philox4x32-10 (Salmon et al. 2011), many counters side by side; they are those of rng_uint32. */
+/* Philox4x32-10 (Salmon et al. 2011), many counters side by side, and dropout by it; the numbers are those of
+ * rng_uint32. */
 #ifndef IDDPM_KERNELS_PHILOX_H
 #define IDDPM_KERNELS_PHILOX_H
 
