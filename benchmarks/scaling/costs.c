@@ -151,6 +151,7 @@ static enum iddpm_status time_steps(const struct parallel *all, const struct con
     kernels_set_threads(threads);
     enum iddpm_status status = trainer_create(&t);
     if (status == IDDPM_OK) {
+        state_begin(t.state, 1);
         net_set_params(t.net, t.state->params);
         status = train_step(&t); /* touches everything once */
     }

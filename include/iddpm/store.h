@@ -75,9 +75,10 @@ enum iddpm_status checkpoint_read(const struct checkpoint *checkpoint, int i, vo
 enum iddpm_status checkpoint_verify(const struct checkpoint *checkpoint);
 /* Collective. Each rank reads its slices, which make up the arrays, into their data; checksums are compared, so that
  * one copy is read from the disk whatever the number of ranks. An array that is missing or has another type or shape is
- * an error that names it with both shapes. After a failure what stands in `data` is of no use. */
-enum iddpm_status checkpoint_read_slices(const struct parallel *parallel, const char *path, int n,
-                                         const struct store_slice *slices);
+ * an error that names it with both shapes. After a failure what stands in `data` is of no use. `opened`: on rank 0
+ * the checkpoint of that path, when it has it open already, else NULL. */
+enum iddpm_status checkpoint_read_slices(const struct parallel *parallel, const char *path,
+                                         const struct checkpoint *opened, int n, const struct store_slice *slices);
 /* The same for whole arrays on every rank: read in equal slices, then shared (Allgather). */
 enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const char *path, int n,
                                       const struct store_array *arrays);

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 struct place {
@@ -15,6 +16,7 @@ struct place {
 struct reader {
     const struct parallel *parallel;
     const char *path;
+    const struct checkpoint *opened; /* by the caller, or NULL */
     int n;
     const struct store_slice *slices;
     struct place *places;    /* [n] */
@@ -40,9 +42,10 @@ static void release(struct reader *r)
 /* Finds what is asked for and compares shapes. */
 static enum iddpm_status locate_in(struct reader *r, const struct checkpoint *c)
 {
-    for (int k = 0; k < r->n; k++) {
+    for (int k = 0, i = -1; k < r->n; k++) {
         const struct store_array *asked = &r->slices[k].array;
-        int i = checkpoint_find(c, asked->path);
+        bool next = ++i < c->table.n && strcmp(c->arrays[i].path, asked->path) == 0; /* mostly, in the file's order */
+        if (!next) i = checkpoint_find(c, asked->path);
         if (i < 0) return iddpm_error(IDDPM_FAILED, "%s: has no array %s", r->path, asked->path);
         const struct store_array *found = &c->arrays[i];
         bool same = found->type == asked->type && found->ndim == asked->ndim;
@@ -59,6 +62,7 @@ static enum iddpm_status locate_in(struct reader *r, const struct checkpoint *c)
 static enum iddpm_status locate(struct reader *r)
 {
     struct checkpoint *c;
+    if (r->opened) return locate_in(r, r->opened);
     TRY(checkpoint_open(&c, r->path));
     enum iddpm_status status = locate_in(r, c);
     checkpoint_close(c);
@@ -100,10 +104,10 @@ static enum iddpm_status read_together(struct reader *r)
     return parallel_agree(parallel, status);
 }
 
-enum iddpm_status checkpoint_read_slices(const struct parallel *parallel, const char *path, int n,
-                                         const struct store_slice *slices)
+enum iddpm_status checkpoint_read_slices(const struct parallel *parallel, const char *path,
+                                         const struct checkpoint *opened, int n, const struct store_slice *slices)
 {
-    struct reader r = {.parallel = parallel, .path = path, .n = n, .slices = slices};
+    struct reader r = {.parallel = parallel, .path = path, .opened = opened, .n = n, .slices = slices};
     enum iddpm_status status = read_together(&r);
     release(&r);
     return status;
@@ -150,7 +154,7 @@ enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const cha
     status = parallel_agree(parallel, status);
     for (int i = 0; i < n && status == IDDPM_OK; i++)
         slices[i] = store_equal_slice(&arrays[i], parallel->rank, parallel->size);
-    if (status == IDDPM_OK) status = checkpoint_read_slices(parallel, path, n, slices);
+    if (status == IDDPM_OK) status = checkpoint_read_slices(parallel, path, NULL, n, slices);
     for (int i = 0; i < n && status == IDDPM_OK; i++) share(parallel, &arrays[i], counts, begins);
     free(slices);
     free(counts);

@@ -146,7 +146,11 @@ enum iddpm_status run_read_start(const struct parallel *parallel, const struct c
     if (step > config->train.total_steps)
         return config_error(config, "train.total_steps", "is %lld, but this run has done %lld steps",
                             (long long)config->train.total_steps, (long long)step);
-    if (start->own || !*config->train.resume_checkpoint) return IDDPM_OK;
+    if (start->own) return IDDPM_OK;
+    if (!*config->train.resume_checkpoint) {
+        state_begin(state, (uint64_t)config->run.seed);
+        return IDDPM_OK;
+    }
     if (snprintf(start->path, PATH_SIZE, "%s", config->train.resume_checkpoint) >= PATH_SIZE)
         return config_error(config, "train.resume_checkpoint", "the path is too long");
     return state_read(state, parallel, start->path);

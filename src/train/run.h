@@ -10,7 +10,8 @@ struct run_start {
 };
 /* Collective. Looks for the run of config->run.dir, refuses a configuration that differs from that run's, and reads the
  * newest of its checkpoints that can be read, else train.resume_checkpoint, into `state`: each is read once, by all
- * ranks together, and its checksums are compared then. Damaged ones are named in warnings. */
+ * ranks together, and its checksums are compared then. Damaged ones are named in warnings. Without either the state is
+ * that of a beginning. */
 enum iddpm_status run_read_start(const struct parallel *parallel, const struct config *config,
                                  struct train_state *state, struct run_start *start);
 /* Rank 0. Makes the folders of the run and RUN/config.yaml, once the start is known to be good. */

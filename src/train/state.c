@@ -33,9 +33,13 @@ enum iddpm_status state_create(struct train_state **out, const struct config *co
         return status;
     }
     snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
-    net_init_params(net, (uint64_t)config->run.seed, state->params);
-    for (int i = 0; i < state->n_ema; i++) start_ema(state, i);
     return IDDPM_OK;
+}
+
+void state_begin(struct train_state *state, uint64_t seed)
+{
+    net_init_params(state->net, seed, state->params);
+    for (int i = 0; i < state->n_ema; i++) start_ema(state, i);
 }
 
 void state_destroy(struct train_state *state)
@@ -168,25 +172,18 @@ static bool has_history(const struct checkpoint *checkpoint, const struct train_
     return i >= 0 && checkpoint_array(checkpoint, i).dims[0] == (uint64_t)state->sampler->num_timesteps;
 }
 
-/* Which of the parts that may be missing the file has: found by rank 0. */
-static enum iddpm_status find_parts(const struct train_state *state, const struct parallel *parallel, const char *path,
-                                    unsigned *found)
+/* Rank 0: which of the parts that may be missing the file has. */
+static unsigned find_parts(const struct train_state *state, const struct checkpoint *checkpoint)
 {
-    enum iddpm_status status = IDDPM_OK;
-    struct checkpoint *checkpoint = NULL;
-    *found = 0;
-    if (parallel->rank == 0) status = checkpoint_open(&checkpoint, path);
-    for (int i = 0; checkpoint && i < state->n_ema; i++) {
+    unsigned found = 0;
+    for (int i = 0; i < state->n_ema; i++) {
         char group[CONFIG_EMA_GROUP], first[256];
         config_ema_group(state->ema_rates[i], group);
         snprintf(first, sizeof first, "%s/%s", group, net_param(state->net, 0)->name);
-        if (checkpoint_find(checkpoint, first) >= 0) *found |= 1u << i;
+        if (checkpoint_find(checkpoint, first) >= 0) found |= 1u << i;
     }
-    if (checkpoint && state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT && has_history(checkpoint, state))
-        *found |= PART_SAMPLER;
-    if (checkpoint) checkpoint_close(checkpoint);
-    TRY(parallel_agree(parallel, status));
-    return parallel_broadcast(parallel, found, sizeof *found);
+    if (state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT && has_history(checkpoint, state)) found |= PART_SAMPLER;
+    return found;
 }
 
 /* Also what another checkpoint, read in vain, may have left. */
@@ -213,15 +210,28 @@ static void warn_of_missing(const struct train_state *state, const char *path, u
                  (int)sizeof state->isa, state->isa, kernels_isa());
 }
 
-enum iddpm_status state_read(struct train_state *state, const struct parallel *parallel, const char *path)
+/* Collective. checkpoint: of rank 0. */
+static enum iddpm_status read_parts(struct train_state *state, const struct parallel *parallel, const char *path,
+                                    const struct checkpoint *checkpoint, unsigned parts)
 {
-    unsigned parts;
     struct layout layout;
-    TRY(find_parts(state, parallel, path, &parts));
     enum iddpm_status status = parallel_agree(parallel, layout_create(&layout, state, parallel, parts));
-    if (status == IDDPM_OK) status = checkpoint_read_slices(parallel, path, layout.n, layout.slices);
+    if (status == IDDPM_OK) status = checkpoint_read_slices(parallel, path, checkpoint, layout.n, layout.slices);
     if (status == IDDPM_OK) share_common(&layout);
     layout_destroy(&layout);
+    return status;
+}
+
+enum iddpm_status state_read(struct train_state *state, const struct parallel *parallel, const char *path)
+{
+    unsigned parts = 0;
+    struct checkpoint *checkpoint = NULL;
+    enum iddpm_status status = parallel->rank == 0 ? checkpoint_open(&checkpoint, path) : IDDPM_OK;
+    TRY(parallel_agree(parallel, status));
+    if (checkpoint) parts = find_parts(state, checkpoint);
+    status = parallel_broadcast(parallel, &parts, sizeof parts);
+    if (status == IDDPM_OK) status = read_parts(state, parallel, path, checkpoint, parts);
+    checkpoint_close(checkpoint);
     if (status != IDDPM_OK) return status;
     parallel_gather_parts(parallel, state->params, state->flat, NET_BLOCK, sizeof(float));
     warn_of_missing(state, path, parts);

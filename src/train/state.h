@@ -26,9 +26,11 @@ struct train_state {
     struct sampler *sampler;
 };
 
-/* Allocates and initialises: parameters from the seed, EMAs equal to them, moments zero. The net must live on. */
+/* Allocates: all is zero, to be filled by state_begin or state_read. The net must live on. */
 enum iddpm_status state_create(struct train_state **out, const struct config *config, const struct net *net,
                                const struct parallel *parallel, int num_timesteps);
+/* The beginning of a run: parameters from the seed, EMAs equal to them. */
+void state_begin(struct train_state *state, uint64_t seed);
 void state_destroy(struct train_state *state);
 /* Collective. */
 enum iddpm_status state_write(const struct train_state *state, const struct parallel *parallel, const char *path,

@@ -38,6 +38,7 @@ static struct messages one_step(const char *reduction, size_t *flat)
     struct config *config = configuration(reduction);
     struct trainer t = {.parallel = &ranks, .config = config};
     must(trainer_create(&t));
+    state_begin(t.state, 1);
     net_set_params(t.net, t.state->params);
     must(train_step(&t));
     struct messages before = messages_counted();
