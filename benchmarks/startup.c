@@ -74,9 +74,8 @@ static void measure(const char *self, const char *folder, int round, int argc, c
     snprintf(run, sizeof run, "%s/%s", folder, name);
     snprintf(config, sizeof config, "%s/%s.yaml", folder, name);
     snprintf(program, sizeof program, "%.*s/../iddpm", (int)(strrchr(self, '/') - self), self);
-    char *const commands[KINDS][5] = {{(char *)self, "empty"},
-                                      {program, "train", config},
-                                      {program, "train", run, "train.total_steps=2"}};
+    char *const commands[KINDS][5] = {
+        {(char *)self, "empty"}, {program, "train", config}, {program, "train", run, "train.total_steps=2"}};
     for (int kind = 0; kind < KINDS; kind++) {
         double seconds = seconds_of(commands[kind]);
         if (best[kind] == 0 || seconds < best[kind]) best[kind] = seconds;
@@ -96,8 +95,7 @@ int main(int argc, char **argv)
         setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     }
     if (!mkdtemp(folder) || !realpath("/proc/self/exe", self)) return 1;
-    for (int round = 0; round < (argc > 2 ? atoi(argv[2]) : 3); round++)
-        measure(self, folder, round, argc, argv, best);
+    for (int round = 0; round < (argc > 2 ? atoi(argv[2]) : 3); round++) measure(self, folder, round, argc, argv, best);
     for (int kind = NEW; kind < KINDS; kind++)
         printf("{\"benchmark\": \"startup\", \"what\": \"%s, beyond an empty MPI program\", \"seconds\": %.3f}\n",
                names[kind], best[kind] - best[EMPTY]);

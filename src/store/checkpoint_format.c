@@ -1,4 +1,5 @@
 #include "checkpoint.h"
+#include "crc32.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -6,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 enum iddpm_status ckpt_compare_crc(const char *path, const struct store_array *array, uint32_t noted, uint32_t found)
 {
@@ -28,17 +28,17 @@ enum iddpm_status ckpt_read_bytes(int fd, const char *path, uint64_t offset, siz
 {
     enum { PIECE = 1 << 18 }; /* stays in the cache between reading and summing */
     unsigned char nowhere[PIECE], *to = data;
-    uLong sum = crc32_z(0, NULL, 0);
+    uint32_t sum = 0;
     while (bytes) {
         unsigned char *into = data ? to : nowhere;
         ssize_t got = pread(fd, into, bytes < PIECE ? bytes : PIECE, (off_t)offset);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(errno));
         if (got == 0) return iddpm_error(IDDPM_FAILED, "%s: the file ends too early", path);
-        sum = crc32_z(sum, into, (size_t)got);
+        sum = crc32_of(sum, into, (size_t)got);
         bytes -= (size_t)got, offset += (size_t)got, to += data ? got : 0;
     }
-    *crc = (uint32_t)sum;
+    *crc = sum;
     return IDDPM_OK;
 }
 
@@ -95,7 +95,7 @@ size_t ckpt_table_bytes(const struct ckpt_table *table, int rows)
 
 static uint32_t own_crc(const struct ckpt_table *table)
 {
-    return (uint32_t)crc32_z(0, (const unsigned char *)table->rows, ckpt_table_bytes(table, table->n));
+    return crc32_of(0, table->rows, ckpt_table_bytes(table, table->n));
 }
 
 void ckpt_table_seal(struct ckpt_table *table)

@@ -3,6 +3,7 @@
  * How many images a shard will get is known only at its end (pictures may turn out to be damaged), so the data sets are
  * chunked and grow. Whole chunks go to the file directly (H5Dwrite_chunk), past HDF5's cache: memory stays bounded, and
  * a full disk is reported by the write that meets it. */
+#include "crc32.h"
 #include "hdf5.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ static hid_t make_dataset(hid_t file, const char *name, hid_t type, const struct
 static enum iddpm_status column_create(struct column *column, const struct shard_writer *shard, const char *name,
                                        hid_t type)
 {
-    column->crc = crc32(0, NULL, 0);
+    column->crc = 0;
     column->dataset = make_dataset(shard->file, name, type, column);
     if (column->dataset < 0) return hdf5_error(shard->path, "make %s", name);
     return mem_alloc(&column->chunk, column->chunk_rows, column->row_bytes, "a chunk of a shard");
@@ -77,7 +78,7 @@ static enum iddpm_status column_flush(struct column *column, const char *path)
 static enum iddpm_status column_append(struct column *column, const char *path, const void *row)
 {
     memcpy(column->chunk + column->filled * column->row_bytes, row, column->row_bytes);
-    column->crc = crc32_z(column->crc, row, column->row_bytes);
+    column->crc = crc32_of(column->crc, row, column->row_bytes);
     column->filled++;
     return column->filled == column->chunk_rows ? column_flush(column, path) : IDDPM_OK;
 }
@@ -390,12 +391,12 @@ static enum iddpm_status compute_crc(struct shard *shard, uint64_t block, uint8_
                                      uint32_t *crc)
 {
     uint64_t n = shard->dims[0];
-    uLong crc_images = crc32(0, NULL, 0), crc_labels = crc_images;
+    uint32_t crc_images = 0, crc_labels = 0;
     for (uint64_t first = 0; first < n; first += block) {
         uint64_t count = n - first < block ? n - first : block;
         TRY(shard_read(shard, first, count, images, labels));
-        crc_images = crc32_z(crc_images, images, count * image_bytes(shard));
-        crc_labels = crc32_z(crc_labels, (const uint8_t *)labels, count * sizeof *labels);
+        crc_images = crc32_of(crc_images, images, count * image_bytes(shard));
+        crc_labels = crc32_of(crc_labels, labels, count * sizeof *labels);
     }
     *crc = (uint32_t)crc32_combine(crc_images, crc_labels, (z_off_t)(n * sizeof *labels));
     return shard_check(shard);
