@@ -7,6 +7,7 @@
 #include <cblas.h>
 #include <hdf5.h>
 #include <jpeglib.h>
+#include <libdeflate.h>
 #include <png.h>
 #include <yaml.h>
 #include <zlib.h>
@@ -31,6 +32,7 @@ enum iddpm_status cli_print_version(const struct cli *cli)
     printf("  OpenBLAS   %s\n", openblas_get_config());
     printf("  libyaml    %s\n", yaml_get_version_string());
     printf("  zlib       %s\n", zlibVersion());
+    printf("  libdeflate %s\n", LIBDEFLATE_VERSION_STRING);
     printf("  libpng     %s\n", png_get_libpng_ver(NULL));
 #ifdef LIBJPEG_TURBO_VERSION
     printf("  libjpeg    %d, turbo " TEXT(LIBJPEG_TURBO_VERSION) "\n", JPEG_LIB_VERSION);

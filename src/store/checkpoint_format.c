@@ -1,9 +1,9 @@
 #include "checkpoint.h"
-#include "crc32.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ enum iddpm_status ckpt_read_bytes(int fd, const char *path, uint64_t offset, siz
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(errno));
         if (got == 0) return iddpm_error(IDDPM_FAILED, "%s: the file ends too early", path);
-        sum = crc32_of(sum, into, (size_t)got);
+        sum = libdeflate_crc32(sum, into, (size_t)got);
         bytes -= (size_t)got, offset += (size_t)got, to += data ? got : 0;
     }
     *crc = sum;
@@ -95,7 +95,7 @@ size_t ckpt_table_bytes(const struct ckpt_table *table, int rows)
 
 static uint32_t own_crc(const struct ckpt_table *table)
 {
-    return crc32_of(0, table->rows, ckpt_table_bytes(table, table->n));
+    return libdeflate_crc32(0, table->rows, ckpt_table_bytes(table, table->n));
 }
 
 void ckpt_table_seal(struct ckpt_table *table)

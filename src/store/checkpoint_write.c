@@ -18,11 +18,11 @@
  * collective calls would else stop matching. Only when some ranks could open the file and others not is there no way
  * back: H5Fclose would wait for ever. */
 #include "checkpoint.h"
-#include "crc32.h"
 #include "latch.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -205,7 +205,7 @@ static enum iddpm_status write_slices(struct writer *w, hid_t file)
         const struct store_slice *slice = &w->slices[i];
         if (slice->count == 0) continue;
         watchdog_at("writing the checkpoint", w->step);
-        w->mine[i] = crc32_of(0, slice->array.data, ckpt_slice_bytes(slice));
+        w->mine[i] = libdeflate_crc32(0, slice->array.data, ckpt_slice_bytes(slice));
         HID dataset = open_array(w, file, i);
         if (dataset < 0 || write_slice(dataset, slice) < 0)
             return hdf5_error(w->temporary, "write %s", slice->array.path);
@@ -290,7 +290,7 @@ static enum iddpm_status compare_slices(const struct writer *w, int fd)
     if (w->parallel->rank != 0) return IDDPM_OK;
     size_t bytes = ckpt_table_bytes(&w->table, w->n + 1);
     TRY(ckpt_read_bytes(fd, w->temporary, w->places[w->n].data, bytes, NULL, &crc));
-    if (crc != crc32_of(0, w->table.rows, bytes))
+    if (crc != libdeflate_crc32(0, w->table.rows, bytes))
         return iddpm_error(IDDPM_FAILED, "%s: " CKPT_TABLE " is not what was written", w->temporary);
     return IDDPM_OK;
 }

@@ -3,11 +3,11 @@
  * How many images a shard will get is known only at its end (pictures may turn out to be damaged), so the data sets are
  * chunked and grow. Whole chunks go to the file directly (H5Dwrite_chunk), past HDF5's cache: memory stays bounded, and
  * a full disk is reported by the write that meets it. */
-#include "crc32.h"
 #include "hdf5.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -78,7 +78,7 @@ static enum iddpm_status column_flush(struct column *column, const char *path)
 static enum iddpm_status column_append(struct column *column, const char *path, const void *row)
 {
     memcpy(column->chunk + column->filled * column->row_bytes, row, column->row_bytes);
-    column->crc = crc32_of(column->crc, row, column->row_bytes);
+    column->crc = libdeflate_crc32(column->crc, row, column->row_bytes);
     column->filled++;
     return column->filled == column->chunk_rows ? column_flush(column, path) : IDDPM_OK;
 }
@@ -395,8 +395,8 @@ static enum iddpm_status compute_crc(struct shard *shard, uint64_t block, uint8_
     for (uint64_t first = 0; first < n; first += block) {
         uint64_t count = n - first < block ? n - first : block;
         TRY(shard_read(shard, first, count, images, labels));
-        crc_images = crc32_of(crc_images, images, count * image_bytes(shard));
-        crc_labels = crc32_of(crc_labels, labels, count * sizeof *labels);
+        crc_images = libdeflate_crc32(crc_images, images, count * image_bytes(shard));
+        crc_labels = libdeflate_crc32(crc_labels, labels, count * sizeof *labels);
     }
     *crc = (uint32_t)crc32_combine(crc_images, crc_labels, (z_off_t)(n * sizeof *labels));
     return shard_check(shard);
