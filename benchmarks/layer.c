@@ -2,6 +2,7 @@
  * to the multiply-add peak of the same threads measured in the same run: one JSON line per measurement, and one per
  * algorithm for the first eight shapes together. The algorithms take turns; caches are cold as in a network, whose
  * other layers ran in between, unless --warm. bench_layer [--warm] [INSTRUCTION SET]; threads by OMP_NUM_THREADS. */
+#include "support/arrays.h"
 #include "support/peak.h"
 
 #include "iddpm/kernels.h"
@@ -11,8 +12,7 @@
 #include <string.h>
 
 #define ROUNDS 12
-#define IN_TOTAL 8              /* shapes */
-#define COLD_FLOATS (32u << 20) /* more than the last cache */
+#define IN_TOTAL 8 /* shapes */
 
 static const struct conv_shape shapes[] = {
     {.n = 8, .h = 32, .w = 32, .c_in = 128, .c_out = 128, .stride = 1},
@@ -42,15 +42,6 @@ struct layer {
     float *packed[ALGORITHMS][2], *scratch[ALGORITHMS];
 };
 
-static void fill(size_t n, float *values)
-{
-    double normal[4];
-    for (size_t i = 0; i < n; i++) {
-        if (i % 4 == 0) rng_normal(&(struct rng){.purpose = RNG_TEST, .step = (uint32_t)(i / 4)}, 4, normal);
-        values[i] = (float)normal[i % 4];
-    }
-}
-
 static enum iddpm_status layer_create(struct layer *layer, const struct conv_shape *given)
 {
     struct conv_shape *s = &layer->shape;
@@ -65,9 +56,9 @@ static enum iddpm_status layer_create(struct layer *layer, const struct conv_sha
     TRY(mem_alloc(&layer->weight, weight, sizeof(float), "weight"));
     TRY(mem_alloc(&layer->bias, s->c_out, sizeof(float), "bias"));
     TRY(mem_alloc(&layer->dweight, weight, sizeof(float), "gradient"));
-    fill(x, layer->x);
-    fill(y, layer->y);
-    fill(weight, layer->weight);
+    bench_fill(x, layer->x);
+    bench_fill(y, layer->y);
+    bench_fill(weight, layer->weight);
     for (s->algorithm = CONV_DIRECT; s->algorithm < ALGORITHMS; s->algorithm++) {
         if (s->algorithm != CONV_DIRECT && s->stride != 1) continue;
         size_t scratch = conv3x3_scratch_size(s, omp_get_max_threads());
@@ -113,17 +104,10 @@ static void layer_run(const struct layer *layer, enum pass pass)
 /* ---- measurement ------------------------------------------------------------------------------------------------- */
 
 struct bench {
-    float *sweep; /* [COLD_FLOATS]; NULL: warm */
+    float *sweep; /* [BENCH_COLD_FLOATS]; NULL: warm */
     double peak_gflops;
     double total_gflop, total_seconds[ALGORITHMS];
 };
-
-/* Reads and writes more than the caches hold. */
-static void make_cold(const struct bench *bench)
-{
-#pragma omp parallel for
-    for (size_t i = 0; i < COLD_FLOATS; i++) bench->sweep[i] += 1;
-}
 
 /* Seconds of one run of each algorithm, in turns: the fastest of ROUNDS. */
 static void layer_seconds(const struct bench *bench, struct layer *layer, enum pass pass, double *seconds)
@@ -134,7 +118,7 @@ static void layer_seconds(const struct bench *bench, struct layer *layer, enum p
             if (!layer->scratch[k]) continue;
             layer->shape.algorithm = (enum conv_algorithm)k;
             if (bench->sweep)
-                make_cold(bench);
+                bench_make_cold(bench->sweep);
             else
                 layer_run(layer, pass);
             double start = clock_seconds();
@@ -182,7 +166,7 @@ int main(int argc, char **argv)
     bool warm = argc > 1 && strcmp(argv[1], "--warm") == 0;
     struct bench bench = {0};
     enum iddpm_status status = kernels_select(argc > 1 + warm ? argv[1 + warm] : NULL);
-    if (status == IDDPM_OK && !warm) status = mem_alloc(&bench.sweep, COLD_FLOATS, sizeof(float), "sweep");
+    if (status == IDDPM_OK && !warm) status = mem_alloc(&bench.sweep, BENCH_COLD_FLOATS, sizeof(float), "sweep");
     bench.peak_gflops = status == IDDPM_OK ? bench_peak() : 0;
     for (size_t i = 0; status == IDDPM_OK && i < sizeof shapes / sizeof shapes[0]; i++) {
         status = measure(&bench, &shapes[i], i < IN_TOTAL);

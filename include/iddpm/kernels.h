@@ -72,18 +72,27 @@ void conv3x3_backward_input(const struct conv_shape *shape, const void *dy, cons
 void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, const void *dy, float *dweight,
                              float *dbias, float *scratch);
 
-/* ---- matrix products over OpenBLAS (gemm.c) ---------------------------------------------------------------------- */
+/* ---- linear layers and 1x1 convolutions (linear.c) --------------------------------------------------------------- */
 
-/* One linear layer over `rows` rows: y[row][c_out] = x[row][c_in] weight^T + bias [+ residual]; weight is
- * [c_out][c_in]. bias and residual may be NULL. */
-void linear_forward(enum element element, int64_t rows, int c_in, int c_out, const void *x, int x_pitch,
-                    const float *weight, const float *bias, const void *residual, int residual_pitch, void *y,
-                    int y_pitch);
-void linear_backward_input(enum element element, int64_t rows, int c_in, int c_out, const void *dy, int y_pitch,
-                           const float *weight, void *dx, int x_pitch, bool accumulate);
-void linear_backward_weight(enum element element, int64_t rows, int c_in, int c_out, const void *x, int x_pitch,
-                            const void *dy, int y_pitch, float *dweight,
-                            float *dbias); /* both += ; dbias may be NULL */
+/* y[row][c_out] = x[row][c_in] weight^T + bias [+ residual]; weight is [c_out][c_in]. The pitches are those of x and y
+ * and of their gradients. */
+struct linear_shape {
+    int64_t rows;
+    int c_in, c_out;
+    int x_pitch, y_pitch;
+    enum element element;
+};
+/* Floats that any of the three passes needs, for so many rows or fewer. */
+size_t linear_scratch_size(const struct linear_shape *shape, int threads);
+/* bias and residual may be NULL; the residual may be y. */
+void linear_forward(const struct linear_shape *shape, const void *x, const float *weight, const float *bias,
+                    const void *residual, int residual_pitch, void *y, float *scratch);
+/* dx = (accumulate ? dx : 0) + dy weight */
+void linear_backward_input(const struct linear_shape *shape, const void *dy, const float *weight, void *dx,
+                           bool accumulate, float *scratch);
+/* Both += ; dbias may be NULL. */
+void linear_backward_weight(const struct linear_shape *shape, const void *x, const void *dy, float *dweight,
+                            float *dbias, float *scratch);
 
 /* ---- attention (attention.c) ------------------------------------------------------------------------------------- */
 

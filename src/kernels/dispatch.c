@@ -155,6 +155,29 @@ void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, cons
     FLOATS->conv3x3_backward_weight(shape, x, dy, dweight, dbias, scratch);
 }
 
+size_t linear_scratch_size(const struct linear_shape *shape, int threads)
+{
+    return FLOATS->linear_scratch_size(shape, threads);
+}
+
+void linear_forward(const struct linear_shape *shape, const void *x, const float *weight, const float *bias,
+                    const void *residual, int residual_pitch, void *y, float *scratch)
+{
+    FLOATS->linear_forward(shape, x, weight, bias, residual, residual_pitch, y, scratch);
+}
+
+void linear_backward_input(const struct linear_shape *shape, const void *dy, const float *weight, void *dx,
+                           bool accumulate, float *scratch)
+{
+    FLOATS->linear_backward_input(shape, dy, weight, dx, accumulate, scratch);
+}
+
+void linear_backward_weight(const struct linear_shape *shape, const void *x, const void *dy, float *dweight,
+                            float *dbias, float *scratch)
+{
+    FLOATS->linear_backward_weight(shape, x, dy, dweight, dbias, scratch);
+}
+
 size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads)
 {
     return OF(shape->element)->group_norm_scratch_size(shape, threads);

@@ -18,23 +18,37 @@ int net_linear(struct net *net, const char *name, int x, int c_out, int kernel_d
     return graph_op(net, op, in.h, in.w, c_out);
 }
 
+static struct linear_shape shape_of(const struct net *net, const struct op *op, int n)
+{
+    struct tensor x = tensor_value(net, op->in[0]), y = tensor_value(net, op->out);
+    return (struct linear_shape){tensor_rows(&x, n), x.c, y.c, x.pitch, y.pitch, x.element};
+}
+
 static void forward(const struct net *net, const struct op *op, const struct net_run *run)
 {
-    struct tensor x = tensor_value(net, op->in[0]), y = tensor_value(net, op->out), residual = {0};
+    struct linear_shape shape = shape_of(net, op, run->n);
+    struct tensor residual = {0};
     if (op->in[OP_RESIDUAL] != NONE) residual = tensor_value(net, op->in[OP_RESIDUAL]);
-    linear_forward(x.element, tensor_rows(&x, run->n), x.c, y.c, x.p, x.pitch, op_param(net, op, 0),
-                   op_param(net, op, 1), residual.p, residual.pitch, y.p, y.pitch);
+    linear_forward(&shape, tensor_value(net, op->in[0]).p, op_param(net, op, 0), op_param(net, op, 1), residual.p,
+                   residual.pitch, tensor_value(net, op->out).p, op_buffer(net, op->scratch[PASS_FORWARD]));
 }
 
 static void backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
-    struct tensor x = tensor_value(net, op->in[0]), dx = tensor_grad(net, op->in[0]), dy = tensor_grad(net, op->out);
+    struct linear_shape shape = shape_of(net, op, run->n);
+    const void *dy = tensor_grad(net, op->out).p;
+    void *dx = tensor_grad(net, op->in[0]).p;
+    float *scratch = op_buffer(net, op->scratch[PASS_BACKWARD]);
     graph_residual_backward(net, op, run);
-    linear_backward_weight(x.element, tensor_rows(&x, run->n), x.c, dy.c, x.p, x.pitch, dy.p, dy.pitch,
-                           op_param_grad(net, op, 0, grads), op_param_grad(net, op, 1, grads));
-    if (dx.p)
-        linear_backward_input(x.element, tensor_rows(&x, run->n), x.c, dy.c, dy.p, dy.pitch, op_param(net, op, 0), dx.p,
-                              dx.pitch, op->accumulate[0]);
+    linear_backward_weight(&shape, tensor_value(net, op->in[0]).p, dy, op_param_grad(net, op, 0, grads),
+                           op_param_grad(net, op, 1, grads), scratch);
+    if (dx) linear_backward_input(&shape, dy, op_param(net, op, 0), dx, op->accumulate[0], scratch);
+}
+
+static size_t scratch(const struct net *net, const struct op *op)
+{
+    struct linear_shape shape = shape_of(net, op, net->batch);
+    return linear_scratch_size(&shape, net->threads);
 }
 
 static uint64_t macs(const struct net *net, const struct op *op)
@@ -43,5 +57,9 @@ static uint64_t macs(const struct net *net, const struct op *op)
     return (uint64_t)y->h * (uint64_t)y->w * (uint64_t)y->c * (uint64_t)x->c;
 }
 
-const struct op_kind op_linear = {
-    .name = "linear", .forward = forward, .backward = backward, .reads_in_backward = 1u << 0, .macs = macs};
+const struct op_kind op_linear = {.name = "linear",
+                                  .forward = forward,
+                                  .backward = backward,
+                                  .reads_in_backward = 1u << 0,
+                                  .scratch = scratch,
+                                  .macs = macs};

@@ -111,14 +111,13 @@ static void conv3x3_stride2(struct layer *layer)
 
 static void run_linear(struct layer *layer, const char *x)
 {
-    int64_t rows = (int64_t)layer->n * layer->h * layer->w;
-    int c_in = dim(layer, x, 1), c_out = layer->c;
-    linear_forward(ELEMENT_FLOAT32, rows, c_in, c_out, value(layer, x), c_in, value(layer, "weight"),
-                   value(layer, "bias"), NULL, 0, layer->y, c_out);
-    linear_backward_input(ELEMENT_FLOAT32, rows, c_in, c_out, layer->dy, c_out, value(layer, "weight"), grad(layer, x),
-                          c_in, false);
-    linear_backward_weight(ELEMENT_FLOAT32, rows, c_in, c_out, value(layer, x), c_in, layer->dy, c_out,
-                           grad(layer, "weight"), grad(layer, "bias"));
+    int c_in = dim(layer, x, 1);
+    struct linear_shape shape = {
+        (int64_t)layer->n * layer->h * layer->w, c_in, layer->c, c_in, layer->c, ELEMENT_FLOAT32};
+    float *work = scratch(layer, linear_scratch_size(&shape, omp_get_max_threads()));
+    linear_forward(&shape, value(layer, x), value(layer, "weight"), value(layer, "bias"), NULL, 0, layer->y, work);
+    linear_backward_input(&shape, layer->dy, value(layer, "weight"), grad(layer, x), false, work);
+    linear_backward_weight(&shape, value(layer, x), layer->dy, grad(layer, "weight"), grad(layer, "bias"), work);
 }
 
 static void conv1x1(struct layer *layer)

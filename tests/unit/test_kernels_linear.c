@@ -8,7 +8,9 @@
 struct fixture {
     int rows, c_in, c_out;
     bool bias, residual, accumulate;
+    struct linear_shape shape;
     struct plane x, weight, b, r, y, dy, dx, dweight, dbias;
+    float *scratch;
 };
 
 static void setup(struct fixture *f)
@@ -24,6 +26,10 @@ static void setup(struct fixture *f)
     f->dbias = plane_create(1, f->c_out, f->c_out);
     struct plane *filled[] = {&f->x, &f->weight, &f->b, &f->r, &f->dy, &f->dweight, &f->dbias};
     for (size_t k = 0; k < sizeof filled / sizeof *filled; k++) plane_random(filled[k], (uint32_t)k, 1, 0);
+    f->shape = (struct linear_shape){f->rows, f->c_in, f->c_out, f->x.pitch, f->y.pitch, ELEMENT_FLOAT32};
+    size_t size = linear_scratch_size(&f->shape, TEST_THREADS);
+    must(mem_alloc(&f->scratch, size, sizeof *f->scratch, "scratch"));
+    for (size_t i = 0; i < size; i++) f->scratch[i] = NAN;
     plane_set(&f->y, NAN);
     if (f->accumulate)
         plane_random(&f->dx, 20, 1, 0);
@@ -35,22 +41,22 @@ static void teardown(struct fixture *f)
 {
     struct plane *all[] = {&f->x, &f->weight, &f->b, &f->r, &f->y, &f->dy, &f->dx, &f->dweight, &f->dbias};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) plane_free(all[k]);
+    free(f->scratch);
 }
 
 static void forward(void *context)
 {
     struct fixture *f = context;
-    linear_forward(ELEMENT_FLOAT32, f->rows, f->c_in, f->c_out, f->x.data, f->x.pitch, f->weight.data,
-                   f->bias ? f->b.data : NULL, f->residual ? f->r.data : NULL, f->r.pitch, f->y.data, f->y.pitch);
+    linear_forward(&f->shape, f->x.data, f->weight.data, f->bias ? f->b.data : NULL, f->residual ? f->r.data : NULL,
+                   f->r.pitch, f->y.data, f->scratch);
 }
 
 static void backward(void *context)
 {
     struct fixture *f = context;
-    linear_backward_input(ELEMENT_FLOAT32, f->rows, f->c_in, f->c_out, f->dy.data, f->dy.pitch, f->weight.data,
-                          f->dx.data, f->dx.pitch, f->accumulate);
-    linear_backward_weight(ELEMENT_FLOAT32, f->rows, f->c_in, f->c_out, f->x.data, f->x.pitch, f->dy.data, f->dy.pitch,
-                           f->dweight.data, f->bias ? f->dbias.data : NULL);
+    linear_backward_input(&f->shape, f->dy.data, f->weight.data, f->dx.data, f->accumulate, f->scratch);
+    linear_backward_weight(&f->shape, f->x.data, f->dy.data, f->dweight.data, f->bias ? f->dbias.data : NULL,
+                           f->scratch);
 }
 
 /* out[m][n] += sum over k of a[m][k] b[k][n], each given by its strides */
@@ -97,15 +103,17 @@ static void check_backward(struct fixture *f, const double *x, const double *wei
 }
 
 /* A product is linear in each factor, so its definition checks what differences would. */
-static void linear_is_its_definition(void **state)
+static void check_sizes(void)
 {
-    (void)state;
     struct fixture cases[] = {
         {.rows = 1, .c_in = 1, .c_out = 1, .bias = true},
         {.rows = 3, .c_in = 7, .c_out = 5, .bias = true, .residual = true, .accumulate = true},
         {.rows = 257, .c_in = 3, .c_out = 33, .residual = true},
+        {.rows = 8, .c_in = 64, .c_out = 96, .bias = true},
         {.rows = 600, .c_in = 65, .c_out = 130, .bias = true, .accumulate = true},
+        {.rows = 1000, .c_in = 32, .c_out = 16, .bias = true, .residual = true},
         {.rows = 9, .c_in = 300, .c_out = 258},
+        {.rows = 71, .c_in = 129, .c_out = 47, .residual = true, .accumulate = true},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         setup(&cases[k]);
@@ -118,6 +126,53 @@ static void linear_is_its_definition(void **state)
     }
 }
 
+static void linear_is_its_definition(void **state)
+{
+    (void)state;
+    every_isa(check_sizes);
+}
+
+/* Tiles of every number of rows and panels of every width. */
+static void check_tails(void)
+{
+    for (int i = 1; i <= 34; i++) {
+        struct fixture f = {.rows = i, .c_in = 35 - i, .c_out = i + 1, .bias = i % 2, .residual = i % 3 == 0};
+        setup(&f);
+        double *x = plane_values(&f.x), *weight = plane_values(&f.weight);
+        check_forward(&f, x, weight);
+        check_backward(&f, x, weight);
+        free(x);
+        free(weight);
+        teardown(&f);
+    }
+}
+
+static void tails(void **state)
+{
+    (void)state;
+    every_isa(check_tails);
+}
+
+/* What is not a number spoils the rows that it is read for, and no other. */
+static void check_nan(void)
+{
+    struct fixture f = {.rows = 33, .c_in = 19, .c_out = 21};
+    for (int row = 0; row < f.rows; row++) {
+        setup(&f);
+        f.x.data[row * f.x.pitch + row % f.c_in] = NAN;
+        forward(&f);
+        for (int i = 0; i < f.rows * f.c_out; i++)
+            assert_int_equal(isnan(f.y.data[i / f.c_out * f.y.pitch + i % f.c_out]) != 0, i / f.c_out == row);
+        teardown(&f);
+    }
+}
+
+static void nan_spoils_its_row_only(void **state)
+{
+    (void)state;
+    every_isa(check_nan);
+}
+
 /* The residual may be the output itself. */
 static void adds_to_itself(void **state)
 {
@@ -128,8 +183,7 @@ static void adds_to_itself(void **state)
     double *want = plane_values(&f.y), *x = plane_values(&f.x), *weight = plane_values(&f.weight);
     for (int i = 0; i < f.rows * f.c_out; i++) want[i] += f.b.data[i % f.c_out];
     add_product(f.rows, f.c_out, f.c_in, x, f.c_in, 1, weight, 1, f.c_in, want);
-    linear_forward(ELEMENT_FLOAT32, f.rows, f.c_in, f.c_out, f.x.data, f.x.pitch, f.weight.data, f.b.data, f.y.data,
-                   f.y.pitch, f.y.data, f.y.pitch);
+    linear_forward(&f.shape, f.x.data, f.weight.data, f.b.data, f.y.data, f.y.pitch, f.y.data, f.scratch);
     plane_check(&f.y, want, 2e-6, "y over the residual");
     free(want);
     free(x);
@@ -152,8 +206,10 @@ static void long_bias_sums(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(linear_is_its_definition), cmocka_unit_test(adds_to_itself),
-                                       cmocka_unit_test(long_bias_sums)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(linear_is_its_definition), cmocka_unit_test(tails),          cmocka_unit_test(adds_to_itself),
+        cmocka_unit_test(nan_spoils_its_row_only),  cmocka_unit_test(long_bias_sums),
+    };
     if (kernels_select(NULL)) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

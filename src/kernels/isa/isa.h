@@ -16,6 +16,10 @@
     X(conv3x3_forward)                                                                                                 \
     X(conv3x3_backward_input)                                                                                          \
     X(conv3x3_backward_weight)                                                                                         \
+    X(linear_scratch_size)                                                                                             \
+    X(linear_forward)                                                                                                  \
+    X(linear_backward_input)                                                                                           \
+    X(linear_backward_weight)                                                                                          \
     X(silu_forward)                                                                                                    \
     X(silu_backward)                                                                                                   \
     X(softmax_rows)                                                                                                    \
@@ -48,6 +52,10 @@
 #define conv3x3_forward ISA_JOIN(conv3x3_forward, KERNEL_ISA)
 #define conv3x3_backward_input ISA_JOIN(conv3x3_backward_input, KERNEL_ISA)
 #define conv3x3_backward_weight ISA_JOIN(conv3x3_backward_weight, KERNEL_ISA)
+#define linear_scratch_size ISA_JOIN(linear_scratch_size, KERNEL_ISA)
+#define linear_forward ISA_JOIN(linear_forward, KERNEL_ISA)
+#define linear_backward_input ISA_JOIN(linear_backward_input, KERNEL_ISA)
+#define linear_backward_weight ISA_JOIN(linear_backward_weight, KERNEL_ISA)
 #define group_norm_scratch_size ISA_JOIN(group_norm_scratch_size, KERNEL_ISA)
 #define group_norm_forward ISA_JOIN(group_norm_forward, KERNEL_ISA)
 #define group_norm_again ISA_JOIN(group_norm_again, KERNEL_ISA)
@@ -68,6 +76,10 @@
 #define avg_pool_backward ISA_JOIN(avg_pool_backward, KERNEL_ISA)
 
 /* shared between files of this folder only */
+#define gemm_pack_transposed ISA_JOIN(gemm_pack_transposed, KERNEL_ISA)
+#define gemm_pack ISA_JOIN(gemm_pack, KERNEL_ISA)
+#define gemm_pack_rows ISA_JOIN(gemm_pack_rows, KERNEL_ISA)
+#define gemm_run ISA_JOIN(gemm_run, KERNEL_ISA)
 #define conv3x3_direct_scratch ISA_JOIN(conv3x3_direct_scratch, KERNEL_ISA)
 #define conv3x3_direct ISA_JOIN(conv3x3_direct, KERNEL_ISA)
 #define conv3x3_direct_weight_scratch ISA_JOIN(conv3x3_direct_weight_scratch, KERNEL_ISA)
