@@ -218,14 +218,20 @@ void silu_backward(int64_t rows, int c, const float *x, int x_pitch, const float
     FLOATS->silu_backward(rows, c, x, x_pitch, dy, y_pitch, dx, dx_pitch, accumulate);
 }
 
-void softmax_rows(int rows, int c, float *x, int pitch)
+size_t attention_scratch_size(const struct attention_shape *shape, int threads)
 {
-    FLOATS->softmax_rows(rows, c, x, pitch);
+    return FLOATS->attention_scratch_size(shape, threads);
 }
 
-void softmax_rows_backward(int rows, int c, const float *p, float *dp, int pitch)
+void attention_forward(const struct attention_shape *shape, const void *qkv, void *y, float *scratch)
 {
-    FLOATS->softmax_rows_backward(rows, c, p, dp, pitch);
+    FLOATS->attention_forward(shape, qkv, y, scratch);
+}
+
+void attention_backward(const struct attention_shape *shape, const void *qkv, const void *dy, void *dqkv,
+                        bool accumulate, float *scratch)
+{
+    FLOATS->attention_backward(shape, qkv, dy, dqkv, accumulate, scratch);
 }
 
 void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *grad, float *exp_avg, float *exp_avg_sq,

@@ -1,5 +1,4 @@
-/* Attention and its softmax against their definitions in double; gradients against differences. */
-#include "../../src/kernels/isa/softmax.h"
+/* Attention against its definition in double; gradients against differences and against theirs. */
 #include "iddpm/kernels.h"
 #include "plane.h"
 
@@ -77,6 +76,27 @@ static void define_query(struct fixture *f, int image, int head, int query, doub
     }
 }
 
+/* What one query of one head adds to the gradients [rows][heads][q, k, v][c_head]. */
+static void define_gradient(struct fixture *f, int image, int head, int query, double *weights, double *gradient)
+{
+    int c = f->c_head;
+    size_t row = (size_t)(3 * f->heads * c), first = (size_t)(image * f->t) * row + (size_t)(head * 3 * c);
+    const double *q = f->qkv64 + first + (size_t)query * row, *k = f->qkv64 + first + c, *v = k + c;
+    const double *dy = f->dy64 + (size_t)((image * f->t + query) * f->heads + head) * (size_t)c;
+    double *dq = gradient + first + (size_t)query * row, *dk = gradient + first + c, *dv = dk + c, mean = 0;
+    define_query(f, image, head, query, weights);
+    for (int key = 0; key < f->t; key++) mean += weights[key] * dot((size_t)c, dy, v + (size_t)key * row);
+    for (int key = 0; key < f->t; key++) {
+        size_t at = (size_t)key * row;
+        double ds = weights[key] * (dot((size_t)c, dy, v + at) - mean) / sqrt(c);
+        for (int j = 0; j < c; j++) {
+            dq[j] += ds * k[at + (size_t)j];
+            dk[at + (size_t)j] += ds * q[j];
+            dv[at + (size_t)j] += weights[key] * dy[j];
+        }
+    }
+}
+
 static double loss(void *context)
 {
     struct fixture *f = context;
@@ -131,34 +151,38 @@ static void attention_is_its_definition(void **state)
     every_isa(small_sizes);
 }
 
-/* More positions than a block of queries. Some elements of the gradient by differences: all would take too long. */
-static void check_blocks(bool accumulate)
+/* More positions than a block of queries, heads that threads do alone and together, and channels of every kind. */
+static void large_sizes(void)
 {
-    struct fixture f = {.n = 1, .t = 515, .heads = 1, .c_head = 3, .scale = 2, .accumulate = accumulate};
-    setup(&f);
-    double *before = plane_values(&f.dqkv);
-    loss(&f);
-    check_threads(forward, &f, 1, (struct plane *[]){&f.y});
-    plane_check(&f.y, f.y64, 2e-6, "y");
-    check_threads(backward, &f, 1, (struct plane *[]){&f.dqkv});
-    double *got = plane_values(&f.dqkv);
-    for (int row = 0; row < f.t; row += 257)
-        for (int j = 0; j < 9; j++) {
-            size_t i = (size_t)(row * 9 + j);
-            double want;
-            numeric_gradient(loss, &f, 1, &f.qkv64[i], &want);
-            assert_true(fabs(got[i] - (accumulate ? before[i] : 0) - want) < 1e-5);
-        }
-    free(before);
-    free(got);
-    teardown(&f);
+    struct fixture cases[] = {
+        {.n = 1, .t = 515, .heads = 1, .c_head = 3, .scale = 2},
+        {.n = 1, .t = 300, .heads = 1, .c_head = 17, .scale = 2, .accumulate = true},
+        {.n = 2, .t = 64, .heads = 2, .c_head = 64, .scale = 1},
+        {.n = 5, .t = 33, .heads = 1, .c_head = 24, .scale = 1, .accumulate = true},
+        {.n = 1, .t = 129, .heads = 7, .c_head = 32, .scale = 3},
+        {.n = 1, .t = 30, .heads = 1, .c_head = 512, .scale = 1},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        struct fixture *f = &cases[k];
+        setup(f);
+        double *want = plane_values(&f->dqkv), *weights = malloc((size_t)f->t * sizeof *weights);
+        for (int64_t i = 0; i < f->qkv.rows * f->qkv.c && !f->accumulate; i++) want[i] = 0;
+        for (int i = 0; i < f->n * f->heads * f->t; i++)
+            define_gradient(f, i / (f->heads * f->t), i / f->t % f->heads, i % f->t, weights, want);
+        check_threads(forward, f, 1, (struct plane *[]){&f->y});
+        plane_check(&f->y, f->y64, 2e-6, "y");
+        check_threads(backward, f, 1, (struct plane *[]){&f->dqkv});
+        plane_check(&f->dqkv, want, 5e-6, "dqkv");
+        free(want);
+        free(weights);
+        teardown(f);
+    }
 }
 
 static void several_blocks(void **state)
 {
     (void)state;
-    check_blocks(false);
-    check_blocks(true);
+    every_isa(large_sizes);
 }
 
 /* Scores of +-10,000: only their differences may reach the exponential. */
@@ -177,51 +201,18 @@ static void large_scores(void **state)
     teardown(&f);
 }
 
-/* ---- softmax alone ----------------------------------------------------------------------------------------------- */
-
-static void rows_of_every_length(void)
-{
-    for (int c = 1; c < 70; c++) {
-        struct plane x = plane_create(2, c, c + 1), dp = plane_create(2, c, c + 1);
-        plane_random(&x, (uint32_t)c, 20, 5);
-        plane_random(&dp, 100, 1, 0);
-        double *want = plane_values(&x), *gradient = plane_values(&dp);
-        for (int row = 0; row < 2; row++) {
-            double *p = want + row * c, *d = gradient + row * c;
-            softmax(c, p);
-            double mean = dot((size_t)c, p, d);
-            for (int j = 0; j < c; j++) d[j] = p[j] * (d[j] - mean);
-        }
-        softmax_rows(2, c, x.data, x.pitch);
-        softmax_rows_backward(2, c, x.data, dp.data, x.pitch);
-        plane_check(&x, want, 1e-6, "softmax");
-        /* the gradient is a difference: good to the rounding of dp, which is at most 1 */
-        double *got = plane_values(&dp);
-        check_close((size_t)c * 2, got, gradient, 0, 5e-7, "gradient of softmax, %s", kernels_isa());
-        plane_check_guards(&dp, "gradient of softmax");
-        free(got);
-        free(want);
-        free(gradient);
-        plane_free(&x);
-        plane_free(&dp);
-    }
-}
-
-static void softmax_of_every_length(void **state)
-{
-    (void)state;
-    every_isa(rows_of_every_length);
-}
-
+/* A query that is not a number spoils what it asks for, and nothing else. */
 static void nan_spoils_its_row_only(void)
 {
-    for (int at = 0; at < 35; at++) {
-        struct plane x = plane_create(3, 35, 35);
-        plane_random(&x, 1, 1, 0);
-        x.data[35 + at] = NAN;
-        softmax_rows(3, 35, x.data, x.pitch);
-        for (int i = 0; i < 3 * 35; i++) assert_int_equal(isnan(x.data[i]) != 0, i / 35 == 1);
-        plane_free(&x);
+    struct fixture f = {.n = 2, .t = 35, .heads = 2, .c_head = 5, .scale = 1};
+    for (int row = 0; row < 2 * f.t; row += 3) {
+        setup(&f);
+        f.qkv.data[row * f.qkv.pitch + row % f.c_head] = NAN; /* of the first head */
+        forward(&f);
+        for (int i = 0; i < f.y.rows; i++)
+            for (int j = 0; j < f.y.c; j++)
+                assert_int_equal(isnan(f.y.data[i * f.y.pitch + j]) != 0, i == row && j < f.c_head);
+        teardown(&f);
     }
 }
 
@@ -234,8 +225,10 @@ static void nan_stays_nan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(attention_is_its_definition), cmocka_unit_test(several_blocks), cmocka_unit_test(large_scores),
-        cmocka_unit_test(softmax_of_every_length),     cmocka_unit_test(nan_stays_nan),
+        cmocka_unit_test(attention_is_its_definition),
+        cmocka_unit_test(several_blocks),
+        cmocka_unit_test(large_scores),
+        cmocka_unit_test(nan_stays_nan),
     };
     if (kernels_select(NULL)) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

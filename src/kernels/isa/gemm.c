@@ -235,12 +235,15 @@ static inline vf row_words(const elem *from, int there)
 /* The words w to w + LANES - 1 of up to LANES rows as columns; rows and words that are not there are zero. */
 static inline void load_words(const elem *from, ptrdiff_t pitch, int k, int rows, int w, vf block[LANES])
 {
+    /* short runs far apart: a few lines further in the same rows, or in the rows that follow these */
+    const ptrdiff_t lines = 8 * MEM_ALIGN / sizeof *from, further = lines < k ? lines : k;
+    const ptrdiff_t next = w * STEP + further < k ? further : LANES * pitch + further - k;
     from += w * STEP;
     if (rows >= LANES && (w + LANES) * STEP <= k) {
 #pragma GCC unroll 16
         for (int j = 0; j < LANES; j++) {
             block[j] = row_words(from + j * pitch, LANES * STEP);
-            __builtin_prefetch(from + j * pitch + 8 * MEM_ALIGN / sizeof *from); /* short runs far apart */
+            __builtin_prefetch(from + j * pitch + next);
         }
     } else {
         for (int j = 0; j < LANES; j++) block[j] = j < rows ? row_words(from + j * pitch, k - w * STEP) : (vf){0};

@@ -20,10 +20,11 @@
     X(linear_forward)                                                                                                  \
     X(linear_backward_input)                                                                                           \
     X(linear_backward_weight)                                                                                          \
+    X(attention_scratch_size)                                                                                          \
+    X(attention_forward)                                                                                               \
+    X(attention_backward)                                                                                              \
     X(silu_forward)                                                                                                    \
     X(silu_backward)                                                                                                   \
-    X(softmax_rows)                                                                                                    \
-    X(softmax_rows_backward)                                                                                           \
     X(adamw_ema)                                                                                                       \
     X(squares_of_blocks)                                                                                               \
     X(uniform_fill)
@@ -60,10 +61,11 @@
 #define group_norm_forward ISA_JOIN(group_norm_forward, KERNEL_ISA)
 #define group_norm_again ISA_JOIN(group_norm_again, KERNEL_ISA)
 #define group_norm_backward ISA_JOIN(group_norm_backward, KERNEL_ISA)
+#define attention_scratch_size ISA_JOIN(attention_scratch_size, KERNEL_ISA)
+#define attention_forward ISA_JOIN(attention_forward, KERNEL_ISA)
+#define attention_backward ISA_JOIN(attention_backward, KERNEL_ISA)
 #define silu_forward ISA_JOIN(silu_forward, KERNEL_ISA)
 #define silu_backward ISA_JOIN(silu_backward, KERNEL_ISA)
-#define softmax_rows ISA_JOIN(softmax_rows, KERNEL_ISA)
-#define softmax_rows_backward ISA_JOIN(softmax_rows_backward, KERNEL_ISA)
 #define adamw_ema ISA_JOIN(adamw_ema, KERNEL_ISA)
 #define squares_of_blocks ISA_JOIN(squares_of_blocks, KERNEL_ISA)
 #define uniform_fill ISA_JOIN(uniform_fill, KERNEL_ISA)
@@ -76,6 +78,10 @@
 #define avg_pool_backward ISA_JOIN(avg_pool_backward, KERNEL_ISA)
 
 /* shared between files of this folder only */
+#define attention_scores ISA_JOIN(attention_scores, KERNEL_ISA)
+#define attention_exponentials ISA_JOIN(attention_exponentials, KERNEL_ISA)
+#define attention_softmax_backward ISA_JOIN(attention_softmax_backward, KERNEL_ISA)
+#define attention_backward_scratch ISA_JOIN(attention_backward_scratch, KERNEL_ISA)
 #define gemm_pack_transposed ISA_JOIN(gemm_pack_transposed, KERNEL_ISA)
 #define gemm_pack ISA_JOIN(gemm_pack, KERNEL_ISA)
 #define gemm_pack_rows ISA_JOIN(gemm_pack_rows, KERNEL_ISA)
@@ -91,6 +97,5 @@
 #endif
 
 #include "iddpm/kernels.h"
-#include "softmax.h"
 
 #endif

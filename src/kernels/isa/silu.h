@@ -12,26 +12,37 @@
 
 typedef int32_t vi __attribute__((vector_size(4 * LANES), may_alias));
 
-/* x where it is not below `least` and not above `most`, otherwise those; NaN for NaN. */
-static inline vf vf_clamp(float least, float most, vf x)
+/* The larger or smaller of each two lanes; b where one is NaN. */
+static inline vf vf_max(vf a, vf b)
 {
-    const vf low = least + (vf){0}, high = most + (vf){0};
 #if defined(__AVX512F__)
-    return (vf)_mm512_min_ps((__m512)high, _mm512_max_ps((__m512)low, (__m512)x));
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
 #elif defined(__AVX2__)
-    return (vf)_mm256_min_ps((__m256)high, _mm256_max_ps((__m256)low, (__m256)x));
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
 #elif defined(__SSE2__)
-    return (vf)_mm_min_ps((__m128)high, _mm_max_ps((__m128)low, (__m128)x));
+    return (vf)_mm_max_ps((__m128)a, (__m128)b);
 #else
-    vi below = x<low, above = x> high;
-    return (vf)((below & (vi)low) | (above & (vi)high) | (~(below | above) & (vi)x));
+    vi larger = a > b;
+    return (vf)((larger & (vi)a) | (~larger & (vi)b));
 #endif
 }
 
-/* e^x with a relative error below 2e-7 for |x| <= 87. */
+static inline vf vf_min(vf a, vf b)
+{
+    return -vf_max(-a, -b);
+}
+
+/* x where it is not below `least` and not above `most`, otherwise those; NaN for NaN. */
+static inline vf vf_clamp(float least, float most, vf x)
+{
+    return vf_min(most + (vf){0}, vf_max(least + (vf){0}, x));
+}
+
+/* e^x with a relative error below 2e-7 for |x| <= 87, NaN for NaN. x = n ln 2 + r with |r| <= ln(2) / 2; without FMA
+ * ln 2 is split so that n times its upper part is exact. */
 static inline vf vf_exp(vf x)
 {
-    const float to_integer = 0x1.8p23f; /* as in exp_float (exp.h) */
+    const float to_integer = 0x1.8p23f; /* added, the fraction is rounded away and n stands in the lowest bits */
     vf shifted = x * 1.44269504f + to_integer;
     vf n = shifted - to_integer;
 #if defined(__FMA__) || defined(__aarch64__)
