@@ -132,10 +132,10 @@ INLINE void line_4(const enum line line, const vf *in, vf *out)
 
 /* ---- squares of vectors, transformed from both sides ------------------------------------------------------------- */
 
-/* Pixels of an image: (i, j) at row[i] + j step[i]; a row outside of the image is a line of zeros with step 0. */
+/* Pixels of an image: (i, j) at row[i] + j step; rows outside of the image are zeros. */
 struct window {
     const elem *row[SIDE_MAX];
-    ptrdiff_t step[SIDE_MAX];
+    ptrdiff_t step;
 };
 
 /* Where a square's vectors come from: channels from `c` of a window, whose first or last column may be outside of the
@@ -167,7 +167,7 @@ INLINE vf source_load(const struct source *source, const int number, const int i
     const struct window *window = source->window;
     if (!window) return *(const vf *)(source->base + number * source->stride);
     if ((source->left && j == 0) || (source->right && j == size - 1)) return (vf){0};
-    return vf_load(window->row[i] + j * window->step[i] + source->c);
+    return vf_load(window->row[i] + j * window->step + source->c);
 }
 
 INLINE void target_store(const struct target *target, const int number, const int i, const int j, vf value)
@@ -187,7 +187,7 @@ INLINE void source_fetch(const struct source *source, const int m, const int i, 
 {
     const struct window *window = source->window;
 #pragma GCC unroll 6
-    for (int j = size - m; j < size; j++) __builtin_prefetch(window->row[i] + (j + m) * window->step[i] + source->c);
+    for (int j = size - m; j < size; j++) __builtin_prefetch(window->row[i] + (j + m) * window->step + source->c);
 }
 
 INLINE void line_transform(const enum line line, const int m, const vf *in, vf *out)
@@ -198,11 +198,24 @@ INLINE void line_transform(const enum line line, const int m, const vf *in, vf *
         line_4(line, in, out);
 }
 
+/* A zero that the compiler does not know. Where it knows that addresses grow from one pass of a loop to the next it
+ * keeps every one of them, dozens, in memory, to be read, added to and written each time. */
+INLINE ptrdiff_t hidden_zero(void)
+{
+    ptrdiff_t zero = 0;
+    __asm__("" : "+r"(zero));
+    return zero;
+}
+
 /* Transforms a square; `sum`, unless NULL, gets the sum of its elements added. Rows are done first, and all of them
  * must be kept: those of an input of 6 x 6 in two parts, of three results each, so that the registers hold them. */
-INLINE void transform(const enum line line, const int m, const struct source source, const struct target target,
-                      vf *sum)
+INLINE void transform(const enum line line, const int m, struct source source, struct target target, vf *sum)
 {
+    const ptrdiff_t zero = hidden_zero();
+    source.c += zero;
+    if (source.base) source.base += zero;
+    if (target.base) target.base += zero;
+    if (target.out) target.out += zero;
     const int from = line_from(line, m), side = line_to(line, m);
     const int parts = line == LINE_INPUT && m == 4 ? 2 : 1, part_size = side / parts;
 #pragma GCC unroll 2

@@ -59,7 +59,7 @@ static struct plan plan_make(const struct winograd_sweep *sweep, const struct ti
     plan.shared = plan.whole_v ? v : plan.u_panel * (size_t)plan.panels;
     plan.own = plan.whole_v ? plan.u_panel : v;
     plan.m = plan.m_stride * (size_t)t->points;
-    plan.zeros = whole_lines((size_t)sweep->c_in);
+    plan.zeros = whole_lines((size_t)sweep->in_pitch * SIDE_MAX);
     plan.thread = plan.zeros + plan.own + plan.m;
     return plan;
 }

@@ -31,7 +31,7 @@ static inline struct tile_place tile_find(const struct tiling *t, int tile)
     return (struct tile_place){row / t->rows, row % t->rows * t->m, tile % t->cols * t->m};
 }
 
-/* Images whose tiles are transformed; `zeros` are as many as there are channels. */
+/* Images whose tiles are transformed; `zeros` are a row of pixels of a tile with its border. */
 struct image {
     const elem *data, *zeros;
     int channels, pitch;
@@ -77,14 +77,13 @@ static inline size_t points_offset(const struct points *points, size_t tile, int
 static inline struct window tile_window(const enum line line, const struct tiling *t, const struct image *image,
                                         const struct tile_place *place)
 {
-    struct window window;
+    struct window window = {.step = image->pitch};
     int border = line == LINE_INPUT, size = t->m + 2 * border;
     for (int i = 0; i < size; i++) {
         int y = place->y - border + i;
         bool inside = y >= 0 && y < t->h;
         int64_t pixel = ((int64_t)place->image * t->h + y) * t->w + place->x - border;
         window.row[i] = inside ? image->data + pixel * image->pitch : image->zeros;
-        window.step[i] = inside ? image->pitch : 0;
     }
     return window;
 }
@@ -97,17 +96,14 @@ static inline void patch_fill(const struct window *window, int size, int x0, int
     for (int i = 0; i < size; i++)
         for (int j = 0; j < size; j++)
             if (x0 + j >= 0 && x0 + j < w)
-                memcpy(patch[i * size + j], window->row[i] + j * window->step[i] + c, sizeof(elem) * (size_t)channels);
+                memcpy(patch[i * size + j], window->row[i] + j * window->step + c, sizeof(elem) * (size_t)channels);
 }
 
 /* The window that a patch is. */
 static inline struct window patch_window(int size, elem patch[POINTS_MAX][LANES])
 {
-    struct window window;
-    for (int i = 0; i < size; i++) {
-        window.row[i] = patch[i * size];
-        window.step[i] = LANES;
-    }
+    struct window window = {.step = LANES};
+    for (int i = 0; i < size; i++) window.row[i] = patch[i * size];
     return window;
 }
 

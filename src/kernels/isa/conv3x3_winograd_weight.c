@@ -41,7 +41,7 @@ static struct plan plan_make(const struct conv_shape *shape, int m)
     plan.d_size = plan.d.stride * points;
     plan.bias_size = whole_lines((size_t)plan.runs * (size_t)plan.d.channels);
     plan.sums_size = plan.chunks > 1 ? plan.block * (size_t)(plan.o_groups * plan.c_groups) : 0;
-    plan.zeros = whole_lines((size_t)(shape->c_in > shape->c_out ? shape->c_in : shape->c_out));
+    plan.zeros = whole_lines((size_t)(shape->x_pitch > shape->y_pitch ? shape->x_pitch : shape->y_pitch) * SIDE_MAX);
     plan.taps = whole_lines(C_GROUP * TAPS * PANEL_GROUP);
     plan.thread = plan.zeros + plan.taps + (plan.chunks > 1 ? 0 : plan.block);
     return plan;
