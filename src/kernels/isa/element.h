@@ -72,9 +72,10 @@ static inline void vf_store(elem *to, vf x)
 }
 #endif
 
-/* The first `lanes` of them; the others are 0, or left as they are. */
+/* The first `lanes` of them; the others are 0, or left as they are. Best with a literal LANES. */
 static inline vf vf_load_part(const elem *from, int lanes)
 {
+    if (lanes == LANES) return vf_load(from);
     elem whole[LANES] = {0};
     memcpy(whole, from, (size_t)lanes * sizeof *from);
     return vf_load(whole);
@@ -83,8 +84,8 @@ static inline vf vf_load_part(const elem *from, int lanes)
 static inline void vf_store_part(elem *to, vf x, int lanes)
 {
     elem whole[LANES];
-    vf_store(whole, x);
-    memcpy(to, whole, (size_t)lanes * sizeof *to);
+    vf_store(lanes == LANES ? to : whole, x);
+    if (lanes < LANES) memcpy(to, whole, (size_t)lanes * sizeof *to);
 }
 
 #endif

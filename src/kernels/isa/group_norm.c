@@ -21,6 +21,7 @@ static inline __attribute__((always_inline)) void block_moments(const elem *x, i
     vf s[TILE_VECTORS] = {0}, q[TILE_VECTORS] = {0};
     for (int r = 0; r < rows; r++, x += pitch)
         for (int v = 0; v < vectors; v++) {
+            tile_fetch(x, v, pitch);
             vf d = tile_load(x, v, lanes) - floats_load(near, v);
             s[v] += d;
             q[v] += d * d;
@@ -101,14 +102,13 @@ static inline __attribute__((always_inline)) void tile_forward(const struct forw
         offset[v] = floats_load(f->k.offset, v);
     }
     for (int r = 0; r < f->shape->hw; r++, x += f->shape->x_pitch, y += f->shape->y_pitch) {
-        float room[TILE + MASK_MORE];
-        const float *keep = NULL;
-        if (f->mask)
-            keep = mask_elements(f->mask, (uint64_t)r * (uint64_t)f->shape->c + (uint64_t)f->c, vectors * LANES, room);
+        vf keep[TILE_VECTORS] = {0};
+        if (f->mask) mask_vectors(f->mask, (uint64_t)r * (uint64_t)f->shape->c + (uint64_t)f->c, vectors, keep);
         for (int v = 0; v < vectors; v++) {
+            tile_fetch(x, v, f->shape->x_pitch);
             vf z = gain[v] * (tile_load(x, v, lanes) - center[v]) + offset[v];
             if (silu) z = vf_silu(z);
-            if (keep) z *= floats_load(keep, v);
+            if (f->mask) z *= keep[v];
             tile_store(y, v, lanes, z);
         }
     }

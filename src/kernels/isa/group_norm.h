@@ -8,8 +8,9 @@
 
 enum { TILE_VECTORS = 4, TILE = TILE_VECTORS * LANES };
 enum {
-    SPAN = 64, /* channels of a span, at least */
-    BLOCK = 32 /* positions summed in float32 before they are added to sums in double */
+    SPAN = 64,  /* channels of a span, at least */
+    AHEAD = 32, /* positions from what is in use to what is fetched: prefetchers do not follow runs this short */
+    BLOCK = 32  /* positions summed in float32 before they are added to sums in double */
 };
 
 static inline int smaller(int a, int b)
@@ -41,18 +42,21 @@ static inline int tile_channels(int left)
 /* Vector v of a tile's row */
 static inline vf tile_load(const elem *row, int v, int lanes)
 {
-    return lanes == LANES ? vf_load(row + v * LANES) : vf_load_part(row, lanes);
+    return vf_load_part(row + v * LANES, lanes);
 }
 
 static inline void tile_store(elem *row, int v, int lanes, vf x)
 {
-    if (lanes == LANES)
-        vf_store(row + v * LANES, x);
-    else
-        vf_store_part(row, x, lanes);
+    vf_store_part(row + v * LANES, x, lanes);
 }
 
-/* The same of float32 arrays that have room for whole tiles. */
+/* Vector v of the row AHEAD, for a pass that is the first to read it */
+static inline void tile_fetch(const elem *row, int v, int pitch)
+{
+    __builtin_prefetch(row + v * LANES + (int64_t)AHEAD * pitch);
+}
+
+/* Vectors of float32 arrays that have room for whole tiles */
 static inline vf floats_load(const float *row, int v)
 {
     return *(const vf *)(row + v * LANES);

@@ -57,13 +57,13 @@ static inline __attribute__((always_inline)) void block_slopes(struct slopes *s,
     float *dz = s->dz + (int64_t)first * vectors * LANES, sums[3][TILE];
     vf gradient[TILE_VECTORS] = {0}, product[TILE_VECTORS] = {0}, centered[TILE_VECTORS] = {0};
     for (int r = first; r < first + rows; r++, x += shape->x_pitch, dy += shape->y_pitch, dz += vectors * LANES) {
-        float room[TILE + MASK_MORE];
-        const float *keep = NULL;
-        if (s->mask)
-            keep = mask_elements(s->mask, (uint64_t)r * (uint64_t)shape->c + (uint64_t)s->c, vectors * LANES, room);
+        vf keep[TILE_VECTORS] = {0};
+        if (s->mask) mask_vectors(s->mask, (uint64_t)r * (uint64_t)shape->c + (uint64_t)s->c, vectors, keep);
         for (int v = 0; v < vectors; v++) {
+            tile_fetch(x, v, shape->x_pitch);
+            tile_fetch(dy, v, shape->y_pitch);
             vf d = tile_load(x, v, lanes) - floats_load(s->k.center, v), slope = tile_load(dy, v, lanes);
-            if (keep) slope *= floats_load(keep, v);
+            if (s->mask) slope *= keep[v];
             if (shape->silu) slope *= vf_silu_slope(floats_load(s->k.gain, v) * d + floats_load(s->k.offset, v));
             floats_store(dz, v, slope);
             gradient[v] += slope;

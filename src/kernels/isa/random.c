@@ -3,10 +3,11 @@
 
 static void uniform_piece(const struct rng *rng, double scale, size_t n, float *out)
 {
+    const struct philox philox = philox_of(rng);
     for (size_t first = 0; first < n; first += NUMBERS) {
         vu32 numbers[2];
         float values[NUMBERS];
-        philox_numbers(rng, (uint32_t)(first / 4), numbers);
+        philox_numbers(&philox, (uint32_t)(first / 4), 1, numbers);
 #pragma omp simd
         for (int i = 0; i < NUMBERS; i++) {
             int32_t from_middle = (int32_t)(((const uint32_t *)numbers)[i] ^ 0x80000000);

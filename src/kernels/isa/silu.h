@@ -13,14 +13,18 @@
 typedef int32_t vi __attribute__((vector_size(4 * LANES), may_alias));
 
 /* The larger or smaller of each two lanes; b where one is NaN. */
+#if defined(__AVX512F__)
+#define VF_PICK(pick, a, b) (vf) _mm512_##pick##_ps((__m512)(a), (__m512)(b))
+#elif defined(__AVX2__)
+#define VF_PICK(pick, a, b) (vf) _mm256_##pick##_ps((__m256)(a), (__m256)(b))
+#elif defined(__SSE2__)
+#define VF_PICK(pick, a, b) (vf) _mm_##pick##_ps((__m128)(a), (__m128)(b))
+#endif
+
 static inline vf vf_max(vf a, vf b)
 {
-#if defined(__AVX512F__)
-    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
-#elif defined(__AVX2__)
-    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
-#elif defined(__SSE2__)
-    return (vf)_mm_max_ps((__m128)a, (__m128)b);
+#ifdef VF_PICK
+    return VF_PICK(max, a, b);
 #else
     vi larger = a > b;
     return (vf)((larger & (vi)a) | (~larger & (vi)b));
@@ -29,7 +33,11 @@ static inline vf vf_max(vf a, vf b)
 
 static inline vf vf_min(vf a, vf b)
 {
+#ifdef VF_PICK
+    return VF_PICK(min, a, b);
+#else
     return -vf_max(-a, -b);
+#endif
 }
 
 /* x where it is not below `least` and not above `most`, otherwise those; NaN for NaN. */
@@ -85,14 +93,16 @@ static inline vf vf_sigmoid(vf x)
 /* x / (1 + e^-x), with a relative error below 4e-7 from -SIGMOID_RANGE on; below it the value there, not quite 0 */
 static inline vf vf_silu(vf x)
 {
-    return vf_clamp(-SIGMOID_RANGE, INFINITY, x) * vf_sigmoid(vf_clamp(-SIGMOID_RANGE, SIGMOID_RANGE, x));
+    x = vf_max((vf){0} - SIGMOID_RANGE, x);
+    return x * vf_sigmoid(vf_min((vf){0} + SIGMOID_RANGE, x));
 }
 
 /* d silu / d x */
 static inline vf vf_silu_slope(vf x)
 {
-    vf s = vf_sigmoid(vf_clamp(-SIGMOID_RANGE, SIGMOID_RANGE, x));
-    return s + vf_clamp(-SIGMOID_RANGE, INFINITY, x) * s * (1 - s);
+    x = vf_max((vf){0} - SIGMOID_RANGE, x);
+    vf s = vf_sigmoid(vf_min((vf){0} + SIGMOID_RANGE, x));
+    return s + x * s * (1 - s);
 }
 
 #endif
