@@ -157,25 +157,25 @@ void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, cons
 
 size_t linear_scratch_size(const struct linear_shape *shape, int threads)
 {
-    return FLOATS->linear_scratch_size(shape, threads);
+    return OF(shape->element)->linear_scratch_size(shape, threads);
 }
 
 void linear_forward(const struct linear_shape *shape, const void *x, const float *weight, const float *bias,
                     const void *residual, int residual_pitch, void *y, float *scratch)
 {
-    FLOATS->linear_forward(shape, x, weight, bias, residual, residual_pitch, y, scratch);
+    OF(shape->element)->linear_forward(shape, x, weight, bias, residual, residual_pitch, y, scratch);
 }
 
 void linear_backward_input(const struct linear_shape *shape, const void *dy, const float *weight, void *dx,
                            bool accumulate, float *scratch)
 {
-    FLOATS->linear_backward_input(shape, dy, weight, dx, accumulate, scratch);
+    OF(shape->element)->linear_backward_input(shape, dy, weight, dx, accumulate, scratch);
 }
 
 void linear_backward_weight(const struct linear_shape *shape, const void *x, const void *dy, float *dweight,
                             float *dbias, float *scratch)
 {
-    FLOATS->linear_backward_weight(shape, x, dy, dweight, dbias, scratch);
+    OF(shape->element)->linear_backward_weight(shape, x, dy, dweight, dbias, scratch);
 }
 
 size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads)
@@ -220,18 +220,18 @@ void silu_backward(int64_t rows, int c, const float *x, int x_pitch, const float
 
 size_t attention_scratch_size(const struct attention_shape *shape, int threads)
 {
-    return FLOATS->attention_scratch_size(shape, threads);
+    return OF(shape->element)->attention_scratch_size(shape, threads);
 }
 
 void attention_forward(const struct attention_shape *shape, const void *qkv, void *y, float *scratch)
 {
-    FLOATS->attention_forward(shape, qkv, y, scratch);
+    OF(shape->element)->attention_forward(shape, qkv, y, scratch);
 }
 
 void attention_backward(const struct attention_shape *shape, const void *qkv, const void *dy, void *dqkv,
                         bool accumulate, float *scratch)
 {
-    FLOATS->attention_backward(shape, qkv, dy, dqkv, accumulate, scratch);
+    OF(shape->element)->attention_backward(shape, qkv, dy, dqkv, accumulate, scratch);
 }
 
 void adamw_ema(const struct adamw *adamw, size_t n, float *params, const float *grad, float *exp_avg, float *exp_avg_sq,

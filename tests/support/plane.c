@@ -129,21 +129,22 @@ void check_threads(void (*run)(void *context), void *context, int n, struct plan
 {
     enum { PLANES = 8 };
     void *before[PLANES], *after[PLANES];
-    int threads = omp_get_max_threads();
+    int most = omp_get_max_threads();
     assert_true(n <= PLANES);
     for (int k = 0; k < n; k++) before[k] = copy_of(written[k]);
     omp_set_num_threads(1);
     run(context);
-    for (int k = 0; k < n; k++) {
-        after[k] = copy_of(written[k]);
-        memcpy(written[k]->data, before[k], plane_bytes(written[k]));
+    for (int k = 0; k < n; k++) after[k] = copy_of(written[k]);
+    for (int threads = 2; threads <= TEST_THREADS; threads++) {
+        for (int k = 0; k < n; k++) memcpy(written[k]->data, before[k], plane_bytes(written[k]));
+        omp_set_num_threads(threads);
+        run(context);
+        for (int k = 0; k < n; k++)
+            if (memcmp(written[k]->data, after[k], plane_bytes(written[k])) != 0)
+                fail_msg("result %d has other bits on %d threads than on one (%s)", k, threads, kernels_isa());
     }
-    omp_set_num_threads(TEST_THREADS);
-    run(context);
-    omp_set_num_threads(threads);
+    omp_set_num_threads(most);
     for (int k = 0; k < n; k++) {
-        if (memcmp(written[k]->data, after[k], plane_bytes(written[k])) != 0)
-            fail_msg("result %d has other bits on %d threads than on one (%s)", k, TEST_THREADS, kernels_isa());
         free(before[k]);
         free(after[k]);
     }

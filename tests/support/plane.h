@@ -29,7 +29,7 @@ void plane_free(struct plane *plane);
 double *plane_values(const struct plane *plane);
 void plane_check(const struct plane *plane, const double *want, double tolerance, const char *what);
 
-/* run(context) on 1 and on 3 OpenMP threads from the same contents of the n planes it writes: equal bits. */
+/* run(context) on 1, 2 and 3 OpenMP threads from the same contents of the n planes it writes: equal bits. */
 void check_threads(void (*run)(void *context), void *context, int n, struct plane *const *written);
 #define TEST_THREADS 3 /* the most, for scratch */
 

@@ -8,6 +8,7 @@
 struct fixture {
     int n, t, heads, c_head;
     bool accumulate;
+    enum element element;
     double scale; /* of q, k, v */
     struct attention_shape shape;
     struct plane qkv, y, dy, dqkv;
@@ -18,11 +19,11 @@ struct fixture {
 static void setup(struct fixture *f)
 {
     int c = f->heads * f->c_head, rows = f->n * f->t;
-    f->qkv = plane_create(rows, 3 * c, 3 * c + 2);
-    f->dqkv = plane_create(rows, 3 * c, 3 * c + 2);
-    f->y = plane_create(rows, c, c + 7);
-    f->dy = plane_create(rows, c, c + 7);
-    f->shape = (struct attention_shape){f->n, f->t, f->heads, f->c_head, f->qkv.pitch, f->y.pitch, ELEMENT_FLOAT32};
+    f->qkv = plane_create_of(f->element, rows, 3 * c, 3 * c + 2);
+    f->dqkv = plane_create_of(f->element, rows, 3 * c, 3 * c + 2);
+    f->y = plane_create_of(f->element, rows, c, c + 7);
+    f->dy = plane_create_of(f->element, rows, c, c + 7);
+    f->shape = (struct attention_shape){f->n, f->t, f->heads, f->c_head, f->qkv.pitch, f->y.pitch, f->element};
     plane_random(&f->qkv, 1, f->scale, 0);
     plane_random(&f->dy, 2, 1, 0);
     plane_set(&f->y, NAN);
@@ -151,6 +152,23 @@ static void attention_is_its_definition(void **state)
     every_isa(small_sizes);
 }
 
+static void check_large(struct fixture *f, enum element element)
+{
+    f->element = element;
+    setup(f);
+    double *want = plane_values(&f->dqkv), *weights = malloc((size_t)f->t * sizeof *weights);
+    for (int64_t i = 0; i < f->qkv.rows * f->qkv.c && !f->accumulate; i++) want[i] = 0;
+    for (int i = 0; i < f->n * f->heads * f->t; i++)
+        define_gradient(f, i / (f->heads * f->t), i / f->t % f->heads, i % f->t, weights, want);
+    check_threads(forward, f, 1, (struct plane *[]){&f->y});
+    plane_check(&f->y, f->y64, plane_tolerance(element, 2e-6), "y");
+    check_threads(backward, f, 1, (struct plane *[]){&f->dqkv});
+    plane_check(&f->dqkv, want, plane_tolerance(element, 5e-6), "dqkv");
+    free(want);
+    free(weights);
+    teardown(f);
+}
+
 /* More positions than a block of queries, heads that threads do alone and together, and channels of every kind. */
 static void large_sizes(void)
 {
@@ -163,19 +181,8 @@ static void large_sizes(void)
         {.n = 1, .t = 30, .heads = 1, .c_head = 512, .scale = 1},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        struct fixture *f = &cases[k];
-        setup(f);
-        double *want = plane_values(&f->dqkv), *weights = malloc((size_t)f->t * sizeof *weights);
-        for (int64_t i = 0; i < f->qkv.rows * f->qkv.c && !f->accumulate; i++) want[i] = 0;
-        for (int i = 0; i < f->n * f->heads * f->t; i++)
-            define_gradient(f, i / (f->heads * f->t), i / f->t % f->heads, i % f->t, weights, want);
-        check_threads(forward, f, 1, (struct plane *[]){&f->y});
-        plane_check(&f->y, f->y64, 2e-6, "y");
-        check_threads(backward, f, 1, (struct plane *[]){&f->dqkv});
-        plane_check(&f->dqkv, want, 5e-6, "dqkv");
-        free(want);
-        free(weights);
-        teardown(f);
+        check_large(&cases[k], ELEMENT_FLOAT32);
+        check_large(&cases[k], ELEMENT_BF16);
     }
 }
 

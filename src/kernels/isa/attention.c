@@ -11,6 +11,7 @@ struct forward {
     oper *keys, *values; /* panels: [channel][key], [key][channel] */
     oper *queries;       /* rows of a block */
     float *scores;       /* [query][key] */
+    oper *weights;       /* the same as words, where these are not floats */
     float *sums;         /* [query][channel] */
     int head;            /* whose keys and values are packed, -1 at first */
 };
@@ -18,11 +19,12 @@ struct forward {
 static size_t forward_arrays(const struct attention_shape *shape, float *scratch, struct forward *f)
 {
     struct room room = {scratch, 0};
-    f->keys = room_take(&room, panel_size(shape->c_head, shape->t));
-    f->values = room_take(&room, panel_size(shape->t, shape->c_head));
-    f->queries = room_take(&room, (size_t)QUERIES * rows_pitch(shape->c_head));
-    f->scores = room_take(&room, (size_t)QUERIES * scores_pitch(shape));
-    f->sums = room_take(&room, (size_t)QUERIES * whole_columns(shape->c_head));
+    f->keys = room_take(&room, panel_size(shape->c_head, shape->t), sizeof(oper));
+    f->values = room_take(&room, panel_size(shape->t, shape->c_head), sizeof(oper));
+    f->queries = room_take(&room, (size_t)QUERIES * rows_pitch(shape->c_head), sizeof(oper));
+    f->scores = room_take(&room, (size_t)QUERIES * scores_pitch(shape), sizeof(float));
+    f->weights = room_take(&room, STEP == 1 ? 0 : (size_t)QUERIES * scores_pitch(shape), sizeof(oper));
+    f->sums = room_take(&room, (size_t)QUERIES * whole_columns(shape->c_head), sizeof(float));
     f->head = -1;
     return room.used;
 }
@@ -57,7 +59,7 @@ static void forward_block(const struct attention_shape *shape, const elem *qkv, 
     struct gemm gemm = {.rows = rows,
                         .columns = whole_columns(c),
                         .words = words(shape->t),
-                        .a = f->scores,
+                        .a = attention_rows(shape, rows, f->scores, f->weights),
                         .a_row = scores_pitch(shape),
                         .a_word = STEP,
                         .b = f->values,

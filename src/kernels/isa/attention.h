@@ -6,19 +6,6 @@
 
 #define QUERIES (28 / TILE * TILE) /* of a block */
 
-/* Arrays out of one piece of scratch. */
-struct room {
-    float *scratch; /* NULL: only to count */
-    size_t used;
-};
-
-static inline float *room_take(struct room *room, size_t floats)
-{
-    float *taken = room->scratch ? room->scratch + room->used : NULL;
-    room->used += whole_lines(floats);
-    return taken;
-}
-
 /* Offset of a head's q, heads of all images counted; k and v follow at c_head and 2 c_head. */
 static inline int64_t qkv_offset(const struct attention_shape *shape, int head)
 {
@@ -47,6 +34,16 @@ void attention_exponentials(const struct attention_shape *shape, int rows, float
  * the softmax. */
 void attention_softmax_backward(const struct attention_shape *shape, int rows, const float *inverse, float *scores,
                                 float *gradient);
+
+/* Scores or the like as operands of products. As rows: at a distance of scores_pitch opers, where they are or in
+ * `copy`. As columns: in their place, word w of a key at w columns_pitch + key STEP opers; their number is even but for
+ * a head's last. */
+const oper *attention_rows(const struct attention_shape *shape, int rows, float *scores, oper *copy);
+void attention_columns(const struct attention_shape *shape, int rows, float *scores);
+static inline ptrdiff_t columns_pitch(const struct attention_shape *shape)
+{
+    return STEP * STEP * scores_pitch(shape);
+}
 
 size_t attention_backward_scratch(const struct attention_shape *shape);
 

@@ -29,14 +29,15 @@ struct call {
     int block; /* queries */
 };
 
-/* A head's arrays, of a whole team but for `rows`. */
+/* A head's arrays, of a whole team but for the last two. */
 struct arrays {
     oper *keys, *values; /* panels for scores and for the gradient of weights: [channel][key] */
     oper *key_rows;      /* panels: [key][channel] */
     oper *queries, *dy;  /* a block's, panels: [query][channel] */
     float *weights, *gradient;
     float *dkeys, *dvalues; /* [key][channel] */
-    oper *rows;             /* of a few queries */
+    /* of a few queries; their gradients of scores, where words are not floats */
+    oper *rows, *gradient_rows;
 };
 
 static int block_queries(const struct attention_shape *shape)
@@ -51,16 +52,17 @@ static size_t arrays_make(const struct attention_shape *shape, float *scratch, s
 {
     struct room room = {scratch, 0};
     int t = shape->t, c = shape->c_head, block = block_queries(shape);
-    a->keys = room_take(&room, panel_size(c, t));
-    a->values = room_take(&room, panel_size(c, t));
-    a->key_rows = room_take(&room, panel_size(t, c));
-    a->queries = room_take(&room, panel_size(block, c));
-    a->dy = room_take(&room, panel_size(block, c));
-    a->weights = room_take(&room, (size_t)block * scores_pitch(shape));
-    a->gradient = room_take(&room, (size_t)block * scores_pitch(shape));
-    a->dkeys = room_take(&room, (size_t)t * whole_columns(c));
-    a->dvalues = room_take(&room, (size_t)t * whole_columns(c));
-    a->rows = room_take(&room, (size_t)QUERIES * rows_pitch(c));
+    a->keys = room_take(&room, panel_size(c, t), sizeof(oper));
+    a->values = room_take(&room, panel_size(c, t), sizeof(oper));
+    a->key_rows = room_take(&room, panel_size(t, c), sizeof(oper));
+    a->queries = room_take(&room, panel_size(block, c), sizeof(oper));
+    a->dy = room_take(&room, panel_size(block, c), sizeof(oper));
+    a->weights = room_take(&room, (size_t)block * scores_pitch(shape), sizeof(float));
+    a->gradient = room_take(&room, (size_t)block * scores_pitch(shape), sizeof(float));
+    a->dkeys = room_take(&room, (size_t)t * whole_columns(c), sizeof(float));
+    a->dvalues = room_take(&room, (size_t)t * whole_columns(c), sizeof(float));
+    a->rows = room_take(&room, (size_t)QUERIES * rows_pitch(c), sizeof(oper));
+    a->gradient_rows = room_take(&room, STEP == 1 ? 0 : (size_t)QUERIES * scores_pitch(shape), sizeof(oper));
     return room.used;
 }
 
@@ -120,7 +122,7 @@ static void queries_backward(const struct call *call, int head, int first, int a
     struct gemm gemm = {.rows = rows,
                         .columns = c,
                         .words = words(shape->t),
-                        .a = gradient,
+                        .a = attention_rows(shape, rows, gradient, a->gradient_rows),
                         .a_row = scores_pitch(shape),
                         .a_word = STEP,
                         .b = a->key_rows,
@@ -129,6 +131,8 @@ static void queries_backward(const struct call *call, int head, int first, int a
                         .add = call->accumulate ? call->dqkv + offset : NULL,
                         .add_pitch = shape->qkv_pitch};
     gemm_run(&gemm);
+    attention_columns(shape, rows, gradient);
+    attention_columns(shape, rows, weights);
 }
 
 /* sums[key][channel] = (first ? 0 : sums) + the products of weights or their gradient with a block's rows. */
@@ -140,9 +144,9 @@ static void gather(const struct attention_shape *shape, const float *weights, co
     struct gemm gemm = {.rows = keys,
                         .columns = width,
                         .words = words(queries),
-                        .a = weights + key * STEP,
+                        .a = (const oper *)weights + key * STEP,
                         .a_row = STEP,
-                        .a_word = scores_pitch(shape),
+                        .a_word = columns_pitch(shape),
                         .b = panels,
                         .floats = true,
                         .y = sums,
@@ -212,6 +216,7 @@ void attention_backward(const struct attention_shape *shape, const void *qkv, co
         arrays_make(shape, scratch + size * (size_t)all.rank, &own);
         arrays_make(shape, scratch, &shared);
         shared.rows = own.rows;
+        shared.gradient_rows = own.gradient_rows;
         int each = heads / all.size;
         for (int head = all.rank * each; head < (all.rank + 1) * each; head++) head_backward(&call, head, &alone, &own);
         team_wait(&all);

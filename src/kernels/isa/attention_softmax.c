@@ -83,3 +83,35 @@ void attention_softmax_backward(const struct attention_shape *shape, int rows, c
         }
     }
 }
+
+/* ---- operands of products ---------------------------------------------------------------------------------------- */
+
+const oper *attention_rows(const struct attention_shape *shape, int rows, float *scores, oper *copy)
+{
+    ptrdiff_t pitch = scores_pitch(shape);
+    int columns = whole_columns(shape->t);
+    for (int r = 0; r < rows && sizeof(elem) != sizeof(float); r++)
+        for (int j = 0; j < columns; j += LANES) {
+            elem rounded[LANES], *to = STEP == 1 ? rounded : (elem *)copy + r * pitch + j;
+            vf *x = (vf *)(scores + r * pitch + j);
+            vf_store(to, *x);
+            if (STEP == 1) *x = vf_load(rounded);
+        }
+    return STEP == 1 ? (const oper *)scores : copy;
+}
+
+void attention_columns(const struct attention_shape *shape, int rows, float *scores)
+{
+#if STEP == 1
+    attention_rows(shape, rows, scores, NULL);
+#else
+    ptrdiff_t pitch = scores_pitch(shape);
+    for (int r = 0; r < rows; r += STEP, scores += STEP * pitch)
+        for (int j = 0; j < whole_columns(shape->t); j += LANES) {
+            elem pair[STEP * LANES] = {0};
+            vf_store(pair, *(const vf *)(scores + j));
+            if (r + 1 < rows) vf_store(pair + LANES, *(const vf *)(scores + pitch + j));
+            *(vf *)(scores + j) = column_words(pair, LANES, rows - r, LANES);
+        }
+#endif
+}

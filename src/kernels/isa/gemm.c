@@ -22,7 +22,15 @@ struct tile {
 
 static inline __attribute__((always_inline)) vf multiply_add(vf sum, const oper *word, vf b)
 {
+#if STEP == 1
     return sum + *word * b;
+#else
+    int32_t pair;
+    memcpy(&pair, word, sizeof pair);
+    vf a = (vf)_mm512_set1_epi32(pair);
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); /* GCC 12 copies its intrinsic's sums to memory */
+    return sum;
+#endif
 }
 
 /* Fetches a row a word: all at once would hold up the products. */
@@ -226,12 +234,6 @@ void gemm_run(const struct gemm *gemm)
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
 
-/* LANES words of a row of elements, of which `there` are left. */
-static inline vf row_words(const elem *from, int there)
-{
-    return load_elements(from, min_int(LANES, there));
-}
-
 /* The words w to w + LANES - 1 of up to LANES rows as columns; rows and words that are not there are zero. */
 static inline void load_words(const elem *from, ptrdiff_t pitch, int k, int rows, int w, vf block[LANES])
 {
@@ -277,14 +279,14 @@ void gemm_pack_transposed(const elem *from, ptrdiff_t pitch, int k, int columns,
     }
 }
 
-/* One panel of whole vectors, `lanes` columns wide. */
-static inline __attribute__((always_inline)) void pack_whole(const elem *from, ptrdiff_t pitch, int k, const int lanes,
-                                                             oper *to)
+/* One panel, `lanes` columns wide. */
+static inline __attribute__((always_inline)) void pack_panel(const elem *from, ptrdiff_t pitch, int k, int columns,
+                                                             const int lanes, oper *to)
 {
-    for (int w = 0; w < words(k); w++, from += STEP * pitch, to += STEP * lanes) {
+    for (; k > 0; k -= STEP, from += STEP * pitch, to += STEP * lanes) {
         __builtin_prefetch(from + 8 * STEP * pitch);
         __builtin_prefetch(from + 8 * STEP * pitch + lanes - 1);
-        for (int c = 0; c < lanes; c += LANES) *(vf *)(to + c * STEP) = vf_load(from + c);
+        for (int c = 0; c < lanes; c += LANES) *(vf *)(to + c * STEP) = column_words(from + c, pitch, k, columns - c);
     }
 }
 
@@ -292,15 +294,12 @@ void gemm_pack(const elem *from, ptrdiff_t pitch, int k, int columns, int width,
 {
     for (int first = 0; first < columns; first += width, from += width, panels += panel_size(k, width)) {
         int left = columns - first, lanes = whole_columns(min_int(width, left));
-        if (left >= lanes && lanes == PANEL) {
-            pack_whole(from, pitch, k, PANEL, panels);
-        } else if (left >= lanes && lanes == LANES) {
-            pack_whole(from, pitch, k, LANES, panels);
-        } else {
-            for (int w = 0; w < words(k); w++)
-                for (int c = 0; c < lanes; c += LANES)
-                    *(vf *)(panels + (size_t)STEP * (w * lanes + c)) = row_words(from + w * STEP * pitch + c, left - c);
-        }
+        if (left >= lanes && lanes == PANEL)
+            pack_panel(from, pitch, k, PANEL, PANEL, panels);
+        else if (left >= lanes && lanes == LANES)
+            pack_panel(from, pitch, k, LANES, LANES, panels);
+        else
+            pack_panel(from, pitch, k, left, lanes, panels);
     }
 }
 

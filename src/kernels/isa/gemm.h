@@ -8,8 +8,13 @@
 #include "element.h"
 #include "tile.h"
 
-typedef float oper; /* of which STEP are a word */
+#if defined(KERNEL_BF16) && defined(__AVX512BF16__)
+typedef elem oper; /* of which STEP are a word */
+#define STEP 2
+#else
+typedef float oper;
 #define STEP 1
+#endif
 
 static inline int words(int elements)
 {
@@ -34,6 +39,34 @@ static inline size_t panel_offset(int k, int first)
     return (size_t)words(k) * STEP * first;
 }
 
+/* LANES words of a row of which `there` elements are left, the others zero. */
+static inline vf row_words(const elem *from, int there)
+{
+#if STEP == 1
+    return there >= LANES ? vf_load(from) : vf_load_part(from, there);
+#else
+    vf words = {0};
+    memcpy(&words, from, there >= STEP * LANES ? sizeof words : (size_t)there * sizeof *from);
+    return words;
+#endif
+}
+
+/* LANES words of columns, each of STEP rows, of which `rows` are left, at most; `lanes` columns are there. */
+static inline __attribute__((always_inline)) vf column_words(const elem *from, ptrdiff_t pitch, int rows, int lanes)
+{
+#if STEP == 1
+    (void)pitch, (void)rows;
+    return lanes >= LANES ? vf_load(from) : vf_load_part(from, lanes);
+#else
+    elem even[LANES] = {0}, odd[LANES] = {0};
+    size_t size = (size_t)min_int(lanes, LANES) * sizeof *from;
+    memcpy(even, from, lanes >= LANES ? sizeof even : size);
+    if (rows > 1) memcpy(odd, from + pitch, lanes >= LANES ? sizeof odd : size);
+    vu32 low = __builtin_convertvector(*(const vu16 *)even, vu32);
+    return (vf)(low | (__builtin_convertvector(*(const vu16 *)odd, vu32) << 16));
+#endif
+}
+
 /* Panels from rows of elements, [panel][word of the sum][column], the rest of a panel's last vector zero: b[k][column]
  * is from[column pitch + k] (transposed) or from[k pitch + column]. The latter also with panels of another width, each
  * of panel_size(k, width), as the other operand: of the last columns of such a panel, the next vector's may follow. */
@@ -48,6 +81,19 @@ static inline ptrdiff_t rows_pitch(int k)
     return (ptrdiff_t)((whole_lines((size_t)words(k)) | line) * STEP);
 }
 void gemm_pack_rows(const elem *from, ptrdiff_t pitch, int rows, int k, oper *to);
+
+/* Arrays out of one piece of scratch. */
+struct room {
+    float *scratch; /* NULL: only to count */
+    size_t used;    /* floats */
+};
+
+static inline void *room_take(struct room *room, size_t count, size_t size)
+{
+    float *taken = room->scratch ? room->scratch + room->used : NULL;
+    room->used += whole_lines((count * size + sizeof(float) - 1) / sizeof(float));
+    return taken;
+}
 
 /* What a product gives is added to `bias` and `add` and stored in `y`. */
 struct gemm {

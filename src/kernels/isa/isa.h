@@ -16,13 +16,6 @@
     X(conv3x3_forward)                                                                                                 \
     X(conv3x3_backward_input)                                                                                          \
     X(conv3x3_backward_weight)                                                                                         \
-    X(linear_scratch_size)                                                                                             \
-    X(linear_forward)                                                                                                  \
-    X(linear_backward_input)                                                                                           \
-    X(linear_backward_weight)                                                                                          \
-    X(attention_scratch_size)                                                                                          \
-    X(attention_forward)                                                                                               \
-    X(attention_backward)                                                                                              \
     X(silu_forward)                                                                                                    \
     X(silu_backward)                                                                                                   \
     X(adamw_ema)                                                                                                       \
@@ -30,6 +23,13 @@
     X(uniform_fill)
 /* for either element */
 #define ELEMENT_LIST(X)                                                                                                \
+    X(linear_scratch_size)                                                                                             \
+    X(linear_forward)                                                                                                  \
+    X(linear_backward_input)                                                                                           \
+    X(linear_backward_weight)                                                                                          \
+    X(attention_scratch_size)                                                                                          \
+    X(attention_forward)                                                                                               \
+    X(attention_backward)                                                                                              \
     X(group_norm_scratch_size)                                                                                         \
     X(group_norm_forward)                                                                                              \
     X(group_norm_again)                                                                                                \
@@ -82,6 +82,8 @@
 #define attention_exponentials ISA_JOIN(attention_exponentials, KERNEL_ISA)
 #define attention_softmax_backward ISA_JOIN(attention_softmax_backward, KERNEL_ISA)
 #define attention_backward_scratch ISA_JOIN(attention_backward_scratch, KERNEL_ISA)
+#define attention_rows ISA_JOIN(attention_rows, KERNEL_ISA)
+#define attention_columns ISA_JOIN(attention_columns, KERNEL_ISA)
 #define gemm_pack_transposed ISA_JOIN(gemm_pack_transposed, KERNEL_ISA)
 #define gemm_pack ISA_JOIN(gemm_pack, KERNEL_ISA)
 #define gemm_pack_rows ISA_JOIN(gemm_pack_rows, KERNEL_ISA)

@@ -13,11 +13,12 @@ struct sweep {
     int64_t rows;
     int k, n;
     bool transposed;
-    const elem *x, *weight, *add;
-    const float *bias;
+    const elem *x, *add;
+    const float *weight, *bias;
     elem *y;
     int x_pitch, y_pitch, add_pitch;
     oper *packed, *rows_copy; /* all of b; a block of rows for each thread */
+    elem *rounded;            /* the weights as elements */
 };
 
 static size_t rows_size(int k)
@@ -25,40 +26,46 @@ static size_t rows_size(int k)
     return (size_t)ROWS * (size_t)rows_pitch(k);
 }
 
-static size_t packed_size(int k, int n)
-{
-    return whole_lines(panel_size(k, n));
-}
-
 static void pack_panel(const struct sweep *s, int first)
 {
     int columns = min_int(PANEL, s->n - first);
     oper *to = s->packed + panel_offset(s->k, first);
+    const elem *weight = sizeof(elem) == sizeof(float) ? (const elem *)s->weight : s->rounded;
     if (s->transposed)
-        gemm_pack_transposed(s->weight + (size_t)first * (size_t)s->k, s->k, s->k, columns, to);
+        gemm_pack_transposed(weight + (size_t)first * (size_t)s->k, s->k, s->k, columns, to);
     else
-        gemm_pack(s->weight + first, s->n, s->k, columns, PANEL, to);
+        gemm_pack(weight + first, s->n, s->k, columns, PANEL, to);
 }
 
-/* Rows that start at distances of many lines share few sets of the cache. */
-static bool rows_collide(const struct sweep *s)
+/* Where elements are not words as they are, or where rows share few sets of the cache because they start at distances
+ * of many lines. */
+static bool rows_are_copied(const struct sweep *s)
 {
     size_t bytes = (size_t)s->x_pitch * sizeof(elem);
-    return bytes % 2048 == 0 || (bytes % 1024 == 0 && s->n >= 256);
+    return sizeof(oper) != sizeof(elem) || s->k % STEP || bytes % 2048 == 0 || (bytes % 1024 == 0 && s->n >= 256);
 }
 
-/* `copy` is room for a block's rows of x, where they collide. */
+/* By all threads. */
+static void round_weights(const struct sweep *s)
+{
+    int64_t size = (int64_t)s->k * s->n, whole = size / LANES * LANES;
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < whole; i += LANES) vf_store(s->rounded + i, *(const vf *)(s->weight + i));
+    for (int64_t i = whole; i < size; i++) s->rounded[i] = elem_of(s->weight[i]);
+}
+
+/* `copy` is room for a block's rows of x. */
 static void run_block(const struct sweep *s, int64_t row, int column, int columns, struct ahead *ahead, oper *copy)
 {
     int64_t left = s->rows - row;
     int rows = left < ROWS ? (int)left : ROWS;
     const elem *x = s->x + row * s->x_pitch;
-    bool copied = rows_collide(s);
+    bool copied = rows_are_copied(s);
     if (copied) gemm_pack_rows(x, s->x_pitch, rows, s->k, copy);
     struct gemm gemm = {.rows = rows,
                         .columns = min_int(columns, s->n - column),
                         .words = words(s->k),
-                        .a = copied ? copy : x,
+                        .a = copied ? copy : (const oper *)x,
                         .a_row = copied ? rows_pitch(s->k) : s->x_pitch,
                         .a_word = STEP,
                         .b = s->packed + panel_offset(s->k, column),
@@ -86,6 +93,7 @@ static void sweep_run(const struct sweep *s)
 #pragma omp parallel
     {
         oper *copy = s->rows_copy + (size_t)omp_get_thread_num() * rows_size(s->k);
+        if (sizeof(elem) != sizeof(float)) round_weights(s);
         if (blocks == 1) { /* a panel is multiplied while it is in the cache */
 #pragma omp for schedule(dynamic)
             for (int column = 0; column < s->n; column += PANEL) {
@@ -171,7 +179,7 @@ static void piece_chunk(const struct weight_call *call, struct piece *piece, int
     int positions = left < CHUNK ? (int)left : CHUNK;
     const elem *dy = call->dy + first * shape->y_pitch + piece->out;
     gemm_pack(dy, shape->y_pitch, positions, piece->outs, piece->tile, piece->dy);
-    bool direct = piece->ins % LANES == 0;
+    bool direct = sizeof(oper) == sizeof(elem) && STEP == 1 && piece->ins % LANES == 0;
     const elem *x = call->x + first * shape->x_pitch + piece->in;
     if (!direct) gemm_pack(x, shape->x_pitch, positions, piece->ins, PANEL, piece->x);
     if (call->dbias && piece->in == 0) add_bias(shape, dy, positions, piece->outs, piece->bias);
@@ -183,7 +191,7 @@ static void piece_chunk(const struct weight_call *call, struct piece *piece, int
                             .a = piece->dy + o / piece->tile * panel_size(positions, piece->tile),
                             .a_row = STEP,
                             .a_word = whole_columns(min_int(piece->tile, piece->outs - o)) * STEP,
-                            .b = direct ? x : piece->x,
+                            .b = direct ? (const oper *)x : piece->x,
                             .b_word = direct ? shape->x_pitch : 0,
                             .floats = true,
                             .y = dweight,
@@ -212,28 +220,32 @@ static void piece_run(const struct weight_call *call, struct piece *piece)
 
 /* ---- scratch ----------------------------------------------------------------------------------------------------- */
 
-static size_t piece_x(void)
+/* Gives the sweep its arrays, and returns how many floats they are. */
+static size_t sweep_arrays(struct sweep *s, float *scratch, int threads)
 {
-    return whole_lines(panel_size(CHUNK, INS));
+    struct room room = {scratch, 0};
+    s->packed = room_take(&room, panel_size(s->k, s->n), sizeof(oper));
+    s->rounded = room_take(&room, sizeof(elem) == sizeof(float) ? 0 : (size_t)s->k * (size_t)s->n, sizeof(elem));
+    s->rows_copy = room_take(&room, rows_size(s->k) * (size_t)threads, sizeof(oper));
+    return room.used;
 }
 
-static size_t piece_scratch(void)
+static size_t piece_arrays(struct piece *piece, float *scratch)
 {
-    return piece_x() + whole_lines(panel_size(CHUNK, PIECE_DY));
-}
-
-static size_t sweep_scratch(int k, int n, int threads)
-{
-    return packed_size(k, n) + rows_size(k) * (size_t)threads;
+    struct room room = {scratch, 0};
+    piece->x = room_take(&room, panel_size(CHUNK, INS), sizeof(oper));
+    piece->dy = room_take(&room, panel_size(CHUNK, PIECE_DY), sizeof(oper));
+    return room.used;
 }
 
 size_t linear_scratch_size(const struct linear_shape *shape, int threads)
 {
-    size_t forward = sweep_scratch(shape->c_in, shape->c_out, threads);
-    size_t backward = sweep_scratch(shape->c_out, shape->c_in, threads);
-    size_t weight = piece_scratch() * (size_t)threads;
-    size_t sweep = forward > backward ? forward : backward;
-    return sweep > weight ? sweep : weight;
+    struct sweep forward = {.k = shape->c_in, .n = shape->c_out}, backward = {.k = shape->c_out, .n = shape->c_in};
+    struct piece piece;
+    size_t size = piece_arrays(&piece, NULL) * (size_t)threads, other = sweep_arrays(&forward, NULL, threads);
+    size = other > size ? other : size;
+    other = sweep_arrays(&backward, NULL, threads);
+    return other > size ? other : size;
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------- */
@@ -252,9 +264,8 @@ void linear_forward(const struct linear_shape *shape, const void *x, const float
                           .y = y,
                           .x_pitch = shape->x_pitch,
                           .y_pitch = shape->y_pitch,
-                          .add_pitch = residual_pitch,
-                          .packed = scratch,
-                          .rows_copy = scratch + packed_size(shape->c_in, shape->c_out)};
+                          .add_pitch = residual_pitch};
+    sweep_arrays(&sweep, scratch, omp_get_max_threads());
     sweep_run(&sweep);
 }
 
@@ -270,9 +281,8 @@ void linear_backward_input(const struct linear_shape *shape, const void *dy, con
                           .y = dx,
                           .x_pitch = shape->y_pitch,
                           .y_pitch = shape->x_pitch,
-                          .add_pitch = shape->x_pitch,
-                          .packed = scratch,
-                          .rows_copy = scratch + packed_size(shape->c_out, shape->c_in)};
+                          .add_pitch = shape->x_pitch};
+    sweep_arrays(&sweep, scratch, omp_get_max_threads());
     sweep_run(&sweep);
 }
 
@@ -282,11 +292,12 @@ void linear_backward_weight(const struct linear_shape *shape, const void *x, con
     const struct weight_call call = {shape, x, dy, dweight, dbias};
     int outs, ins;
     piece_sizes(shape, &outs, &ins);
+    struct piece unused;
+    size_t size = piece_arrays(&unused, NULL);
 #pragma omp parallel
     {
         struct piece piece;
-        piece.x = scratch + piece_scratch() * (size_t)omp_get_thread_num();
-        piece.dy = piece.x + piece_x();
+        piece_arrays(&piece, scratch + size * (size_t)omp_get_thread_num());
 #pragma omp for collapse(2) schedule(dynamic)
         for (int out = 0; out < shape->c_out; out += outs)
             for (int in = 0; in < shape->c_in; in += ins) {

@@ -73,22 +73,25 @@ static inline int tile_rows(int rows)
 /* Channels of a run of pixels that are needed soon. They are fetched into the second-level cache while tiles compute, a
  * share with each of them: the processor's own prefetchers do not follow short runs that lie far apart. */
 struct ahead {
-    const float *from;
+    const char *from;
     int64_t pixels, share;
-    int pitch, channels;
+    ptrdiff_t pitch, size; /* bytes */
 };
 
-static inline struct ahead ahead_make(const float *from, int64_t pixels, int pitch, int channels, int tiles)
+static inline struct ahead ahead_of(const void *from, size_t element, int64_t pixels, int pitch, int channels,
+                                    int tiles)
 {
-    return (struct ahead){from, pixels, (pixels + tiles - 1) / tiles, pitch, channels};
+    return (struct ahead){from, pixels, (pixels + tiles - 1) / tiles, pitch * (ptrdiff_t)element,
+                          channels * (ptrdiff_t)element};
 }
+/* `from` points to elements, in which pitch and channels are counted. */
+#define ahead_make(from, pixels, pitch, channels, tiles) ahead_of(from, sizeof *(from), pixels, pitch, channels, tiles)
 
 static inline void ahead_fetch(struct ahead *ahead)
 {
-    const int line = MEM_ALIGN / sizeof(float);
     for (int64_t i = 0; i < ahead->share && ahead->pixels > 0; i++, ahead->pixels--, ahead->from += ahead->pitch) {
-        for (int c = 0; c < ahead->channels; c += line) __builtin_prefetch(ahead->from + c, 0, 2);
-        __builtin_prefetch(ahead->from + ahead->channels - 1, 0, 2);
+        for (ptrdiff_t byte = 0; byte < ahead->size; byte += MEM_ALIGN) __builtin_prefetch(ahead->from + byte, 0, 2);
+        __builtin_prefetch(ahead->from + ahead->size - 1, 0, 2);
     }
 }
 
