@@ -119,40 +119,40 @@ void kernels_flush_denormals(void)
 
 enum conv_algorithm conv3x3_algorithm(enum conv_choice choice, const struct conv_shape *shape)
 {
-    return FLOATS->conv3x3_algorithm(choice, shape);
+    return OF(shape->element)->conv3x3_algorithm(choice, shape);
 }
 
 size_t conv3x3_packed_size(const struct conv_shape *shape, enum conv_pack pack)
 {
-    return FLOATS->conv3x3_packed_size(shape, pack);
+    return OF(shape->element)->conv3x3_packed_size(shape, pack);
 }
 
 void conv3x3_pack(const struct conv_shape *shape, enum conv_pack pack, const float *weight, float *packed)
 {
-    FLOATS->conv3x3_pack(shape, pack, weight, packed);
+    OF(shape->element)->conv3x3_pack(shape, pack, weight, packed);
 }
 
 size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)
 {
-    return FLOATS->conv3x3_scratch_size(shape, threads);
+    return OF(shape->element)->conv3x3_scratch_size(shape, threads);
 }
 
 void conv3x3_forward(const struct conv_shape *shape, const void *x, const float *packed, const float *bias,
                      const void *residual, int residual_pitch, void *y, float *scratch)
 {
-    FLOATS->conv3x3_forward(shape, x, packed, bias, residual, residual_pitch, y, scratch);
+    OF(shape->element)->conv3x3_forward(shape, x, packed, bias, residual, residual_pitch, y, scratch);
 }
 
 void conv3x3_backward_input(const struct conv_shape *shape, const void *dy, const float *packed, void *dx,
                             bool accumulate, float *scratch)
 {
-    FLOATS->conv3x3_backward_input(shape, dy, packed, dx, accumulate, scratch);
+    OF(shape->element)->conv3x3_backward_input(shape, dy, packed, dx, accumulate, scratch);
 }
 
 void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, const void *dy, float *dweight,
                              float *dbias, float *scratch)
 {
-    FLOATS->conv3x3_backward_weight(shape, x, dy, dweight, dbias, scratch);
+    OF(shape->element)->conv3x3_backward_weight(shape, x, dy, dweight, dbias, scratch);
 }
 
 size_t linear_scratch_size(const struct linear_shape *shape, int threads)

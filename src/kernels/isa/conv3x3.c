@@ -24,12 +24,19 @@ static int64_t winograd_points(const struct conv_shape *shape, int m)
     return (int64_t)ceil_div(shape->h, m) * ceil_div(shape->w, m) * (m + 2) * (m + 2);
 }
 
+/* Bfloat16 operands make F(2x2) faster than F(4x4), which keeps float32. */
+#if DEPTH > 1
+#define BEST CONV_WINOGRAD2
+#else
+#define BEST CONV_WINOGRAD4
+#endif
+
 enum conv_algorithm conv3x3_algorithm(enum conv_choice choice, const struct conv_shape *shape)
 {
     if (choice == CONV_CHOICE_DIRECT || shape->stride != 1) return CONV_DIRECT;
     if (choice == CONV_CHOICE_WINOGRAD) return CONV_WINOGRAD4;
     if (min_int(shape->h, shape->w) < SIDE_MIN || shape->c_in < CHANNELS_MIN) return CONV_DIRECT;
-    return winograd_points(shape, 2) <= winograd_points(shape, 4) ? CONV_WINOGRAD2 : CONV_WINOGRAD4;
+    return winograd_points(shape, 2) <= winograd_points(shape, 4) ? CONV_WINOGRAD2 : BEST;
 }
 
 /* ---- packed weights ---------------------------------------------------------------------------------------------- */
@@ -39,15 +46,16 @@ size_t conv3x3_packed_size(const struct conv_shape *shape, enum conv_pack pack)
     if (shape->algorithm != CONV_DIRECT) return 0;
     int c_in = shape->c_in, c_out = shape->c_out;
     int inputs = pack == PACK_FORWARD ? c_in : c_out, outputs = pack == PACK_FORWARD ? c_out : c_in;
-    return (size_t)TAPS * inputs * ((outputs + LANES - 1) / LANES * LANES);
+    return (size_t)TAPS * words_of(DEPTH, inputs) * ((outputs + LANES - 1) / LANES * LANES);
 }
 
-/* Where the row of weights of (input, tap) starts for the vector that starts at output `first`. */
+/* Where the words of (input, tap) are for the vector that starts at output `first`. */
 static float *packed_row(float *packed, int inputs, int outputs, int first, int input, int tap)
 {
     int panel = first / PANEL * PANEL, block = input / C_BLOCK * C_BLOCK;
     int width = panel_vectors(outputs, panel) * LANES;
-    return packed + packed_offset(inputs, outputs, panel, block, tap) + (size_t)(input - block) * width + first - panel;
+    return packed + packed_offset(inputs, outputs, panel, block, tap) + (size_t)((input - block) / DEPTH) * width +
+           first - panel;
 }
 
 /* [c_out][c_in 9] is transposed in blocks of LANES x LANES. */
@@ -60,7 +68,8 @@ static void pack_forward(int c_in, int c_out, int first, const float *weight, fl
         load_block(weight + first * stride + r0, stride, min_int(LANES, c_out - first), rows, block);
         transpose(block);
         for (int r = 0; r < rows; r++)
-            *(vf *)packed_row(packed, c_in, c_out, first, (r0 + r) / TAPS, (r0 + r) % TAPS) = block[r];
+            partners_store(packed_row(packed, c_in, c_out, first, (r0 + r) / TAPS, (r0 + r) % TAPS), block[r],
+                           (r0 + r) / TAPS % DEPTH);
     }
 }
 
@@ -71,8 +80,9 @@ static void pack_backward(int c_in, int c_out, int first, const float *weight, f
     for (int co = 0; co < c_out; co++) {
         const float *source = weight + ((size_t)co * c_in + first) * TAPS;
         for (int tap = 0; tap < TAPS; tap++) {
-            float *row = packed_row(packed, c_out, c_in, first, co, TAPS - 1 - tap);
-            for (int i = 0; i < LANES; i++) row[i] = i < width ? source[i * TAPS + tap] : 0;
+            vf row = {0};
+            for (int i = 0; i < width; i++) row[i] = source[i * TAPS + tap];
+            partners_store(packed_row(packed, c_out, c_in, first, co, TAPS - 1 - tap), row, co % DEPTH);
         }
     }
 }
@@ -128,8 +138,11 @@ size_t conv3x3_scratch_size(const struct conv_shape *shape, int threads)
 {
     int m = winograd_tile(shape);
     if (m) return winograd_scratch(shape, m, threads);
-    int channels = shape->c_in > shape->c_out ? shape->c_in : shape->c_out;
-    return max_size(conv3x3_direct_scratch(channels, threads), conv3x3_direct_weight_scratch(shape, threads));
+    int64_t in = (int64_t)shape->n * shape->h * shape->w;
+    int64_t out = (int64_t)shape->n * ceil_div(shape->h, shape->stride) * ceil_div(shape->w, shape->stride);
+    size_t forward = conv3x3_direct_scratch(in, shape->c_in, threads);
+    size_t backward = conv3x3_direct_scratch(out, shape->c_out, threads);
+    return max_size(max_size(forward, backward), conv3x3_direct_weight_scratch(shape, threads));
 }
 
 void conv3x3_forward(const struct conv_shape *shape, const void *x, const float *packed, const float *bias,

@@ -5,17 +5,18 @@
 #ifndef IDDPM_KERNELS_CONV3X3_H
 #define IDDPM_KERNELS_CONV3X3_H
 
-#include "element.h"
+#include "operand.h"
 #include "tile.h"
 
 #define C_BLOCK 128 /* input channels of one chain of sums (all taps), the chains are then added */
 #define TAPS 9
 
-/* Packed weights: [panel][block of C_BLOCK inputs][tap][input][1 or 2 vectors], missing outputs are zero. */
+/* Packed weights: [panel][block of C_BLOCK inputs][tap][word of inputs][1 or 2 vectors], missing ones are zero. */
 static inline size_t packed_offset(int c_in, int c_out, int panel, int c_first, int tap)
 {
-    int width = panel_vectors(c_out, panel) * LANES;
-    return (size_t)TAPS * c_in * panel + (size_t)width * (TAPS * c_first + tap * min_int(C_BLOCK, c_in - c_first));
+    int width = panel_vectors(c_out, panel) * LANES, block = words_of(DEPTH, min_int(C_BLOCK, c_in - c_first));
+    return (size_t)TAPS * words_of(DEPTH, c_in) * panel +
+           (size_t)width * (TAPS * words_of(DEPTH, c_first) + tap * block);
 }
 
 /* ---- forward engine (conv3x3_direct.c) --------------------------------------------------------------------------- */
@@ -32,16 +33,17 @@ struct conv_sweep {
         int y, x, slot;
     } tap[TAPS];
 };
-size_t conv3x3_direct_scratch(int c_in, int threads);
+/* pixels: of the source, of all images */
+size_t conv3x3_direct_scratch(int64_t pixels, int c_in, int threads);
 /* out = sweep + bias + residual; bias and residual may be NULL, residual may be out. */
-void conv3x3_direct(const struct conv_sweep *sweep, const float *in, const float *packed, const float *bias,
-                    const float *residual, int residual_pitch, float *out, float *scratch);
+void conv3x3_direct(const struct conv_sweep *sweep, const elem *in, const float *packed, const float *bias,
+                    const elem *residual, int residual_pitch, elem *out, float *scratch);
 
 /* ---- backward to the weights (conv3x3_direct_weight.c) ----------------------------------------------------------- */
 
 size_t conv3x3_direct_weight_scratch(const struct conv_shape *shape, int threads);
-void conv3x3_direct_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
-                           float *dbias, float *scratch);
+void conv3x3_direct_weight(const struct conv_shape *shape, const elem *x, const elem *dy, float *dweight, float *dbias,
+                           float *scratch);
 
 /* ---- minimal filtering, F(m x m, 3 x 3) with m = 2 or 4, stride 1 (conv3x3_winograd.c, conv3x3_winograd_weight.c) -
  */

@@ -11,30 +11,58 @@
 #define WEIGHTS_AHEAD 4096        /* floats between the weights in use and those being fetched */
 #define PANEL_GROUP 128           /* output channels of a piece of work */
 
+/* Sources as they are multiplied: where a word is one operand, bfloat16 is made float32 for the whole call first. */
+#if defined(KERNEL_BF16) && DEPTH == 1
+#define CONVERTED true
+typedef float source;
+#else
+#define CONVERTED false
+typedef elem source;
+#endif
+
 /* The arguments of a call. */
 struct call {
     const struct conv_sweep *sweep;
-    const float *in, *packed, *bias, *residual;
+    const source *in;
+    int in_pitch;
+    const float *packed, *bias;
+    const elem *residual;
     int residual_pitch;
-    float *out;
+    elem *out;
 };
 
 /* Where a block's pixels come from and go to. Unused entries read zeros. */
 struct block {
     int pixels;
-    const float *source[TAPS][PIXELS];
+    const source *source[TAPS][PIXELS];
     size_t target[PIXELS]; /* output pixel */
     int64_t end;           /* of all images' source pixels that it reads */
 };
 
 /* One tile's work: sums (a row of width floats per pixel) = (first ? 0 : sums) + taps x c products. */
 struct tile {
-    const float *const *source; /* of the first tap; the next is PIXELS further */
+    const source *const *source; /* of the first tap; the next is PIXELS further */
     const float *weight[TAPS];
     int taps, c_first, c;
     bool first;
     float *sums;
 };
+
+/* The word of a pixel's channels from c DEPTH. */
+static inline float source_word(const source *pixel, ptrdiff_t c)
+{
+    float word;
+    memcpy(&word, pixel + c * DEPTH, sizeof word);
+    return word;
+}
+
+/* The last word, of one channel. */
+static inline float source_last(const source *pixel)
+{
+    float word = 0;
+    memcpy(&word, pixel, sizeof *pixel);
+    return word;
+}
 
 /* rows and vectors are literals where this is inlined, so that `sum` is registers. */
 static inline __attribute__((always_inline)) void tile_add(const struct tile *tile, const int rows, const int vectors)
@@ -43,18 +71,28 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) sum[r][0] = sum[r][1] = (vf){0};
     for (int t = 0; t < tile->taps; t++) {
-        const float *w = tile->weight[t], *x[TILE];
+        const float *w = tile->weight[t];
+        const source *x[TILE];
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) x[r] = tile->source[t * PIXELS + r] + tile->c_first;
-        for (ptrdiff_t c = 0; c < tile->c; c++, w += vectors * LANES) {
+        for (ptrdiff_t c = 0; c < tile->c / DEPTH; c++, w += vectors * LANES) {
             __builtin_prefetch(w + WEIGHTS_AHEAD);
             if (vectors == 2) __builtin_prefetch(w + WEIGHTS_AHEAD + LANES);
             vf w0 = *(const vf *)w, w1 = vectors == 2 ? *(const vf *)(w + LANES) : w0;
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
-                sum[r][0] += x[r][c] * w0;
-                if (vectors == 2) sum[r][1] += x[r][c] * w1;
+                float word = source_word(x[r], c);
+                sum[r][0] = word_add(DEPTH, sum[r][0], word, w0);
+                if (vectors == 2) sum[r][1] = word_add(DEPTH, sum[r][1], word, w1);
             }
+        }
+        if (tile->c % DEPTH == 0) continue;
+        vf w0 = *(const vf *)w, w1 = vectors == 2 ? *(const vf *)(w + LANES) : w0;
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            float word = source_last(x[r] + tile->c - 1);
+            sum[r][0] = word_add(DEPTH, sum[r][0], word, w0);
+            if (vectors == 2) sum[r][1] = word_add(DEPTH, sum[r][1], word, w1);
         }
     }
 #pragma GCC unroll 16
@@ -71,7 +109,7 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
 TILE_ADDERS(tile_add)
 
 /* Fills the block that starts at grid point `first` of all images' rows x cols. zeros: c_in of them. */
-static void block_fill(const struct call *call, int64_t first, const float *zeros, struct block *block)
+static void block_fill(const struct call *call, int64_t first, const source *zeros, struct block *block)
 {
     const struct conv_sweep *sweep = call->sweep;
     int64_t points = (int64_t)sweep->rows * sweep->cols, left = sweep->n * points - first;
@@ -86,7 +124,7 @@ static void block_fill(const struct call *call, int64_t first, const float *zero
             int y = i * sweep->in_step + sweep->tap[t].y, x = j * sweep->in_step + sweep->tap[t].x;
             bool inside = used && y >= 0 && y < sweep->in_h && x >= 0 && x < sweep->in_w;
             int64_t pixel = inside ? ((int64_t)image * sweep->in_h + y) * sweep->in_w + x : -1;
-            block->source[t][p] = inside ? call->in + pixel * sweep->in_pitch : zeros;
+            block->source[t][p] = inside ? call->in + pixel * call->in_pitch : zeros;
             block->end = pixel >= block->end ? pixel + 1 : block->end;
         }
         if (++j == sweep->cols) {
@@ -102,7 +140,7 @@ static struct ahead block_ahead(const struct call *call, const struct block *blo
     const struct conv_sweep *sweep = call->sweep;
     int64_t left = (int64_t)sweep->n * sweep->in_h * sweep->in_w - block->end;
     int64_t next = (int64_t)PIXELS * sweep->in_step * sweep->in_step;
-    return ahead_make(call->in + block->end * sweep->in_pitch, left < next ? left : next, sweep->in_pitch, sweep->c_in,
+    return ahead_make(call->in + block->end * call->in_pitch, left < next ? left : next, call->in_pitch, sweep->c_in,
                       panels * ceil_div(sweep->c_in, C_BLOCK) * ceil_div(block->pixels, TILE));
 }
 
@@ -134,15 +172,16 @@ static void block_store(const struct call *call, const struct block *block, int 
     const float *bias = call->bias ? call->bias + panel : NULL;
     for (int p = 0; p < block->pixels; p++) {
         const float *sum = sums + p * width;
-        const float *add = call->residual ? call->residual + block->target[p] * call->residual_pitch + panel : NULL;
-        float *out = call->out + block->target[p] * sweep->out_pitch + panel;
+        const elem *add = call->residual ? call->residual + block->target[p] * call->residual_pitch + panel : NULL;
+        elem *out = call->out + block->target[p] * sweep->out_pitch + panel;
         for (int c = 0; c < whole; c += LANES) {
             vf value = *(const vf *)(sum + c);
             if (bias) value += *(const vf *)(bias + c);
-            if (add) value += *(const vf *)(add + c);
-            *(vf *)(out + c) = value;
+            if (add) value += vf_load(add + c);
+            vf_store(out + c, value);
         }
-        for (int c = whole; c < channels; c++) out[c] = sum[c] + (bias ? bias[c] : 0) + (add ? add[c] : 0);
+        for (int c = whole; c < channels; c++)
+            out[c] = elem_of(sum[c] + (bias ? bias[c] : 0) + (add ? elem_float(add[c]) : 0));
     }
 }
 
@@ -154,13 +193,19 @@ static size_t thread_scratch(int c_in)
     return whole_lines(c_in) + whole_lines(PIXELS * PANEL);
 }
 
-size_t conv3x3_direct_scratch(int c_in, int threads)
+/* Floats of the converted source, which the threads share. */
+static size_t converted_size(int64_t pixels, int c_in)
 {
-    return thread_scratch(c_in) * threads;
+    return CONVERTED ? whole_lines((size_t)pixels * (size_t)c_in) : 0;
+}
+
+size_t conv3x3_direct_scratch(int64_t pixels, int c_in, int threads)
+{
+    return converted_size(pixels, c_in) + thread_scratch(c_in) * (size_t)threads;
 }
 
 /* The block at `first` and the panels of the group of output channels at `group`. */
-static void piece_run(const struct call *call, int64_t first, int group, const float *zeros, float *sums)
+static void piece_run(const struct call *call, int64_t first, int group, const source *zeros, float *sums)
 {
     int end = min_int(group + PANEL_GROUP, call->sweep->c_out);
     struct block block;
@@ -172,16 +217,27 @@ static void piece_run(const struct call *call, int64_t first, int group, const f
     }
 }
 
-void conv3x3_direct(const struct conv_sweep *sweep, const float *in, const float *packed, const float *bias,
-                    const float *residual, int residual_pitch, float *out, float *scratch)
+void conv3x3_direct(const struct conv_sweep *sweep, const elem *in, const float *packed, const float *bias,
+                    const elem *residual, int residual_pitch, elem *out, float *scratch)
 {
-    const struct call call = {sweep, in, packed, bias, residual, residual_pitch, out};
+    struct call call = {sweep, (const source *)in, sweep->in_pitch, packed, bias, residual, residual_pitch, out};
     int64_t points = (int64_t)sweep->n * sweep->rows * sweep->cols;
-    size_t per_thread = thread_scratch(sweep->c_in);
+    int64_t pixels = (int64_t)sweep->n * sweep->in_h * sweep->in_w;
+    size_t per_thread = thread_scratch(sweep->c_in), shared = converted_size(pixels, sweep->c_in);
+    if (CONVERTED) {
+        call.in = (const source *)scratch;
+        call.in_pitch = sweep->c_in;
+#pragma omp parallel for
+        for (int64_t p = 0; p < pixels; p++)
+            for (int c = 0; c < sweep->c_in; c++)
+                scratch[p * sweep->c_in + c] = elem_float(in[p * sweep->in_pitch + c]);
+    }
 #pragma omp parallel
     {
-        float *zeros = scratch + per_thread * omp_get_thread_num(), *sums = zeros + whole_lines(sweep->c_in);
-        memset(zeros, 0, sizeof(float) * sweep->c_in);
+        float *own = scratch + shared + per_thread * (size_t)omp_get_thread_num();
+        float *sums = own + whole_lines(sweep->c_in);
+        const source *zeros = (const source *)own;
+        memset(own, 0, sizeof(float) * sweep->c_in);
 #pragma omp for collapse(2) schedule(dynamic)
         for (int64_t first = 0; first < points; first += PIXELS)
             for (int group = 0; group < sweep->c_out; group += PANEL_GROUP) piece_run(&call, first, group, zeros, sums);

@@ -86,7 +86,7 @@ TILE_ADDERS(tile_add)
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
 
 /* One pixel's channels to each tile of the piece, the last tile filled with zeros; pixel NULL: all zeros. */
-static inline void copy_pixel(const float *pixel, int channels, size_t tile_stride, float *x, size_t position)
+static inline void copy_pixel(const elem *pixel, int channels, size_t tile_stride, float *x, size_t position)
 {
     for (int c = 0, rows; c < channels; c += rows, x += tile_stride) {
         rows = tile_rows(channels - c);
@@ -95,14 +95,14 @@ static inline void copy_pixel(const float *pixel, int channels, size_t tile_stri
         if (!pixel)
             memset(target, 0, sizeof(float) * rows);
         else if (there == TILE)
-            memcpy(target, pixel + c, sizeof(float) * TILE);
+            for (int r = 0; r < TILE; r++) target[r] = elem_float(pixel[c + r]);
         else
-            for (int r = 0; r < rows; r++) target[r] = r < there ? pixel[c + r] : 0;
+            for (int r = 0; r < rows; r++) target[r] = r < there ? elem_float(pixel[c + r]) : 0;
     }
 }
 
 /* Copies what output rows first .. first + rows - 1 read of x, image by image with a border; sets row_start. */
-static void copy_x(const struct plan *plan, const struct piece *piece, int64_t first, int rows, const float *x)
+static void copy_x(const struct plan *plan, const struct piece *piece, int64_t first, int rows, const elem *x)
 {
     const struct conv_shape *shape = plan->shape;
     size_t tile_stride = plan->x_row_max * plan->x_cols * TILE, position = 0;
@@ -123,7 +123,7 @@ static void copy_x(const struct plan *plan, const struct piece *piece, int64_t f
 }
 
 /* Copies the piece's channels of `pixels` pixels of dy, panel by panel, and adds them to the bias sums. */
-static void copy_dy(const struct piece *piece, int pixels, int pitch, size_t panel_stride, const float *dy)
+static void copy_dy(const struct piece *piece, int pixels, int pitch, size_t panel_stride, const elem *dy)
 {
     for (int panel = 0; panel < piece->o; panel += PANEL) {
         int vectors = panel_vectors(piece->o, panel);
@@ -132,12 +132,12 @@ static void copy_dy(const struct piece *piece, int pixels, int pitch, size_t pan
             int first = panel + v * LANES, channels = min_int(LANES, piece->o - first);
             vf sum = {0};
             for (int p = 0; p < pixels; p++) {
-                const float *source = dy + (size_t)p * pitch + piece->o_first + first;
+                const elem *source = dy + (size_t)p * pitch + piece->o_first + first;
                 vf value = {0};
                 if (channels == LANES)
-                    value = *(const vf *)source;
+                    value = vf_load(source);
                 else
-                    for (int c = 0; c < channels; c++) value[c] = source[c];
+                    for (int c = 0; c < channels; c++) value[c] = elem_float(source[c]);
                 *(vf *)(target + (p * vectors + v) * LANES) = value;
                 sum += value;
             }
@@ -161,8 +161,8 @@ static int64_t input_row(const struct plan *plan, int64_t row)
     return row / plan->h_out * plan->shape->h + row % plan->h_out * plan->shape->stride;
 }
 
-static struct block block_make(const struct plan *plan, const struct piece *piece, int64_t first, const float *x,
-                               const float *dy)
+static struct block block_make(const struct plan *plan, const struct piece *piece, int64_t first, const elem *x,
+                               const elem *dy)
 {
     const struct conv_shape *shape = plan->shape;
     int64_t all = (int64_t)shape->n * plan->h_out, next = first + plan->block_rows, end = next + plan->block_rows;
@@ -204,8 +204,8 @@ static void block_add(const struct plan *plan, const struct piece *piece, struct
     }
 }
 
-static void piece_run(const struct plan *plan, const struct piece *piece, const float *x, const float *dy,
-                      float *dweight, float *dbias)
+static void piece_run(const struct plan *plan, const struct piece *piece, const elem *x, const elem *dy, float *dweight,
+                      float *dbias)
 {
     const struct conv_shape *shape = plan->shape;
     size_t panel_stride = (size_t)plan->block_rows * plan->w_out * PANEL;
@@ -247,8 +247,8 @@ size_t conv3x3_direct_weight_scratch(const struct conv_shape *shape, int threads
     return piece_scratch(&plan, NULL, NULL) * threads;
 }
 
-void conv3x3_direct_weight(const struct conv_shape *shape, const float *x, const float *dy, float *dweight,
-                           float *dbias, float *scratch)
+void conv3x3_direct_weight(const struct conv_shape *shape, const elem *x, const elem *dy, float *dweight, float *dbias,
+                           float *scratch)
 {
     struct plan plan = plan_make(shape);
     size_t per_thread = piece_scratch(&plan, NULL, NULL);

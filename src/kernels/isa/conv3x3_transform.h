@@ -8,7 +8,7 @@
 #define IDDPM_KERNELS_CONV3X3_TRANSFORM_H
 
 #include "conv3x3.h"
-#include "element.h"
+#include "operand.h"
 
 #define SIDE_MAX 6
 #define POINTS_MAX (SIDE_MAX * SIDE_MAX)
@@ -148,11 +148,20 @@ struct source {
     ptrdiff_t stride;
 };
 
-/* Where they go: to the floats at base + (number of the element) stride, and `next` floats further is fetched to be
- * written soon; or, when there is `out`, element (i, j) to the
- * pixel out + i row + j pitch, with `bias` and the same pixel of `residual` (with its own pitches, if there is one)
- * added. */
+/* Where they go: to the floats or words at base + (number of the element) stride, as `kind` says, and `next` floats
+ * further is fetched to be written soon; or, when there is `out`, element (i, j) to the pixel out + i row + j pitch,
+ * with `bias` and the same pixel of `residual` (with its own pitches, if there is one) added. */
+enum target_kind { TARGET_FLOATS, TARGET_OPERANDS, TARGET_PARTNERS };
+
+/* Of operands of F(m x m); across: partners are not neighbours in a vector but one above the other. */
+INLINE enum target_kind operand_kind(const int m, const bool across)
+{
+    return m == 4 ? TARGET_FLOATS : across ? TARGET_PARTNERS : TARGET_OPERANDS;
+}
+
 struct target {
+    enum target_kind kind;
+    int second; /* of TARGET_PARTNERS */
     float *base;
     ptrdiff_t stride, next;
     elem *out;
@@ -174,7 +183,13 @@ INLINE void target_store(const struct target *target, const int number, const in
 {
     if (!target->out) {
         if (target->next) __builtin_prefetch(target->base + number * target->stride + target->next, 1);
-        *(vf *)(target->base + number * target->stride) = value;
+        float *to = target->base + number * target->stride;
+        if (target->kind == TARGET_OPERANDS)
+            operands_store(to, value);
+        else if (target->kind == TARGET_PARTNERS)
+            partners_store(to, value, target->second);
+        else
+            *(vf *)to = value;
         return;
     }
     value += target->bias;

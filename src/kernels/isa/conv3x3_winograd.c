@@ -43,16 +43,17 @@ static int max_int(int a, int b)
 static struct plan plan_make(const struct winograd_sweep *sweep, const struct tiling *t)
 {
     struct plan plan = {.whole_v = t->tiles <= sweep->c_out, .panels = ceil_div(sweep->c_out, PANEL)};
-    int channels = whole_vectors(sweep->c_in), most = BLOCK_MAX;
-    if (!plan.whole_v) most = max_int(V_FLOATS / (t->points * channels), BLOCK_MIN);
+    int channels = whole_vectors(sweep->c_in), most = BLOCK_MAX, depth = depth_of(sweep->m);
+    if (!plan.whole_v) most = max_int(V_FLOATS / (t->points * words_of(depth, channels)), BLOCK_MIN);
     plan.blocks = ceil_div(t->tiles, most);
     if (!plan.whole_v && plan.blocks > 1) plan.blocks = (plan.blocks + 1) / 2 * 2; /* alike for two threads */
     plan.block = ceil_div(t->tiles, plan.blocks);
     plan.chunk = channels;
-    if (plan.whole_v) plan.chunk = min_int(channels, max_int(U_FLOATS / (t->points * PANEL) / LANES, 1) * LANES);
+    if (plan.whole_v)
+        plan.chunk = min_int(channels, max_int(U_FLOATS / (t->points * PANEL) * depth / LANES, 1) * LANES);
     /* room for a last tile of an even number of rows, and an odd number of lines */
-    plan.v = points_make(channels, LANES, ((plan.whole_v ? t->tiles : plan.block) + 1) | 1);
-    plan.u_stride = odd_lines((size_t)plan.chunk * PANEL);
+    plan.v = points_make(false, sweep->m, channels, LANES, ((plan.whole_v ? t->tiles : plan.block) + 1) | 1);
+    plan.u_stride = odd_lines((size_t)words_of(depth, plan.chunk) * PANEL);
     plan.u_panel = plan.u_stride * (size_t)t->points;
     plan.m_stride = odd_lines((size_t)ceil_div(plan.block, 2) * 2 * PANEL);
     size_t v = plan.v.stride * (size_t)t->points;
@@ -120,11 +121,12 @@ static void taps_turned(const struct call *call, int first, int c, float *taps)
     }
 }
 
-/* U of a panel and `chunk` inputs from `c`: [point][input][1 or 2 vectors of outputs] */
-static void weights_transform(const struct call *call, const struct plan *plan, int panel, int c, int chunk, float *u)
+/* U of a panel and `chunk` inputs from `c`: [point][word of inputs][1 or 2 vectors of outputs] */
+INLINE void panel_transform(const int m, const struct call *call, const struct plan *plan, int panel, int c, int chunk,
+                            float *u)
 {
     const struct winograd_sweep *sweep = call->sweep;
-    int vectors = panel_vectors(sweep->c_out, panel);
+    int vectors = panel_vectors(sweep->c_out, panel), depth = depth_of(m);
     float taps[LANES * TAPS * LANES] __attribute__((aligned(MEM_ALIGN)));
     for (int k = 0; k < chunk; k += LANES) {
         for (int v = 0; v < vectors; v++) {
@@ -133,15 +135,22 @@ static void weights_transform(const struct call *call, const struct plan *plan, 
             const float *base = taps + (sweep->turned ? (TAPS - 1) * LANES : 0);
             for (int i = 0; i < LANES; i++, base += TAPS * LANES) {
                 struct source source = {.base = base, .stride = sweep->turned ? -LANES : LANES};
-                struct target target = {.base = u + ((k + i) * vectors + v) * LANES,
+                struct target target = {.kind = operand_kind(m, true),
+                                        .second = i % DEPTH,
+                                        .base = u + ((k + i) / depth * vectors + v) * LANES,
                                         .stride = (ptrdiff_t)plan->u_stride};
-                if (sweep->m == 2)
-                    transform(LINE_WEIGHT, 2, source, target, NULL);
-                else
-                    transform(LINE_WEIGHT, 4, source, target, NULL);
+                transform(LINE_WEIGHT, m, source, target, NULL);
             }
         }
     }
+}
+
+static void weights_transform(const struct call *call, const struct plan *plan, int panel, int c, int chunk, float *u)
+{
+    if (call->sweep->m == 2)
+        panel_transform(2, call, plan, panel, c, chunk, u);
+    else
+        panel_transform(4, call, plan, panel, c, chunk, u);
 }
 
 /* What weights_transform reads, to be fetched during `tiles` tiles. */
@@ -166,7 +175,8 @@ INLINE void outputs_fetch(const struct call *call, int tile, int panel)
     const struct tiling *t = &call->tiling;
     struct tile_place at = tile_find(t, tile);
     int rows = min_int(t->m, t->h - at.y), cols = min_int(t->m, t->w - at.x);
-    int channels = min_int(PANEL, call->sweep->c_out - panel), line = MEM_ALIGN / sizeof(elem);
+    int channels = min_int(PANEL, call->sweep->c_out - panel);
+    const int line = MEM_ALIGN / sizeof(elem);
     for (int i = 0; i < rows; i++) {
         int64_t pixel = ((int64_t)at.image * t->h + at.y + i) * t->w + at.x;
         for (int j = 0; j < cols; j++, pixel++)
@@ -244,12 +254,12 @@ static void block_store(const struct call *call, const struct plan *plan, int fi
 struct tile {
     const float *v, *u;
     int blocks;        /* of LANES channels */
-    ptrdiff_t v_block; /* floats between them */
+    ptrdiff_t v_block; /* words between them */
     bool first;
     float *m;
 };
 
-static inline __attribute__((always_inline)) void tile_add(const struct tile *tile, const int rows, const int vectors)
+INLINE void tile_sum(const int depth, const struct tile *tile, const int rows, const int vectors)
 {
     vf sum[TILE][2];
 #pragma GCC unroll 16
@@ -259,17 +269,18 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
         for (int k = 0; k < vectors; k++)
             if (!tile->first) sum[r][k] = *(const vf *)(tile->m + (r * vectors + k) * LANES);
     }
+    const int width = LANES / depth; /* words of a block */
     const float *v = tile->v, *u = tile->u;
     for (int b = 0; b < tile->blocks; b++, v += tile->v_block) {
 #pragma GCC unroll 4
-        for (int c = 0; c < LANES; c++, u += vectors * LANES) {
+        for (int c = 0; c < width; c++, u += vectors * LANES) {
             __builtin_prefetch(u + WEIGHTS_AHEAD);
             if (vectors == 2) __builtin_prefetch(u + WEIGHTS_AHEAD + LANES);
             vf u0 = *(const vf *)u, u1 = vectors == 2 ? *(const vf *)(u + LANES) : u0;
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
-                sum[r][0] += v[r * LANES + c] * u0;
-                if (vectors == 2) sum[r][1] += v[r * LANES + c] * u1;
+                sum[r][0] = word_add(depth, sum[r][0], v[r * width + c], u0);
+                if (vectors == 2) sum[r][1] = word_add(depth, sum[r][1], v[r * width + c], u1);
             }
         }
     }
@@ -280,7 +291,23 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
     }
 }
 
+INLINE void tile_add(const struct tile *tile, const int rows, const int vectors)
+{
+    tile_sum(1, tile, rows, vectors);
+}
+
 TILE_ADDERS(tile_add)
+
+#if DEPTH > 1
+INLINE void deep_tile_add(const struct tile *tile, const int rows, const int vectors)
+{
+    tile_sum(DEPTH, tile, rows, vectors);
+}
+
+TILE_ADDERS(deep_tile_add)
+#else
+#define deep_tile_adders tile_adders
+#endif
 
 /* A product with U: of `inputs` inputs from c and `tiles` places of V from `place` with the panel; first: M is to be
  * set, not added to. */
@@ -295,17 +322,18 @@ static void block_multiply(const struct call *call, const struct plan *plan, con
                            const struct product *product, struct ahead *ahead, int out, float *m)
 {
     const int points = call->tiling.points, vectors = panel_vectors(call->sweep->c_out, product->panel);
+    const int width = LANES / plan->v.depth;
     struct tile tile = {
-        .blocks = product->inputs / LANES, .v_block = (ptrdiff_t)plan->v.tiles * LANES, .first = product->first};
-    v += (size_t)product->c * plan->v.tiles + (size_t)product->place * LANES;
+        .blocks = product->inputs / LANES, .v_block = (ptrdiff_t)plan->v.rows * width, .first = product->first};
+    v += points_offset(&plan->v, product->place, product->c);
     for (int p = 0; p < points; p++) {
         tile.u = u + (size_t)p * plan->u_stride;
         for (int first = 0, rows; first < product->tiles; first += rows) {
             rows = tile_rows(product->tiles - first);
             ahead_fetch(ahead);
-            tile.v = v + (size_t)p * plan->v.stride + (size_t)first * LANES;
+            tile.v = v + (size_t)p * plan->v.stride + (size_t)(first * width);
             tile.m = m + (size_t)p * plan->m_stride + (size_t)(first * vectors) * LANES;
-            tile_adders[vectors - 1][rows / 2 - 1](&tile);
+            (plan->v.depth == 1 ? tile_adders : deep_tile_adders)[vectors - 1][rows / 2 - 1](&tile);
         }
         if (out >= 0)
             for (int k = product->tiles * p / points; k < product->tiles * (p + 1) / points; k++)
@@ -337,9 +365,9 @@ static int block_first(const struct call *call, const struct plan *plan, int blo
 static void image_transform(const struct call *call, const struct plan *plan, int tile, int place, float *v)
 {
     if (call->tiling.m == 2)
-        tile_transform(LINE_INPUT, 2, &call->tiling, &call->image, tile, &plan->v, (size_t)place, v, NULL);
+        tile_transform(LINE_INPUT, 2, false, &call->tiling, &call->image, tile, &plan->v, place, v, NULL);
     else
-        tile_transform(LINE_INPUT, 4, &call->tiling, &call->image, tile, &plan->v, (size_t)place, v, NULL);
+        tile_transform(LINE_INPUT, 4, false, &call->tiling, &call->image, tile, &plan->v, place, v, NULL);
 }
 
 /* All tiles of a panel, with V as a whole. `next`: the thread's next panel. */

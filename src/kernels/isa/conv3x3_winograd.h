@@ -37,18 +37,6 @@ struct image {
     int channels, pitch;
 };
 
-/* Transformed tiles, one array per point, every `stride` floats: [block of channels][tile][channel of the block]. The
- * channels are whole vectors, the last block may be narrower. */
-struct points {
-    int channels, block;
-    size_t tiles, stride;
-};
-
-static inline int whole_vectors(int channels)
-{
-    return ceil_div(channels, LANES) * LANES;
-}
-
 /* Streams that are written together must not fall into the same sets of a cache: their distance is an odd number of
  * lines. */
 static inline size_t odd_lines(size_t floats)
@@ -56,21 +44,63 @@ static inline size_t odd_lines(size_t floats)
     return whole_lines(floats) | (MEM_ALIGN / sizeof(float));
 }
 
-static inline struct points points_make(int channels, int block, int tiles)
+static inline int whole_vectors(int channels)
 {
-    int whole = whole_vectors(channels);
-    return (struct points){whole, block, (size_t)tiles, odd_lines((size_t)whole * (size_t)tiles)};
+    return ceil_div(channels, LANES) * LANES;
 }
 
+/* Operands of a word of F(m x m). */
+static inline int depth_of(int m)
+{
+    return m == 4 ? 1 : DEPTH;
+}
+
+/* Transformed tiles as operands, one array per point, every `stride` words: [block of channels][tile][channel of the
+ * block]. The channels are whole vectors, the last block may be narrower. The operands of a word are neighbours, along
+ * the channels, or with `across` along the tiles. */
+struct points {
+    bool across;
+    int depth, channels, block;
+    size_t rows, stride; /* of words; words */
+};
+
+/* Words of so many channels of a tile. */
+static inline size_t points_words(const struct points *points, int channels)
+{
+    return (size_t)(points->across ? channels : channels / points->depth);
+}
+
+static inline struct points points_make(bool across, int m, int channels, int block, int tiles)
+{
+    int depth = depth_of(m);
+    struct points points = {across, depth, whole_vectors(channels), block, 0, 0};
+    points.rows = (size_t)(across ? words_of(depth, tiles) : tiles);
+    points.stride = odd_lines(points_words(&points, points.channels) * points.rows);
+    return points;
+}
+
+/* Channels of the block that c is in. */
 static inline int points_width(const struct points *points, int c)
 {
     return min_int(points->block, points->channels - c / points->block * points->block);
 }
 
-static inline size_t points_offset(const struct points *points, size_t tile, int c)
+static inline size_t points_offset(const struct points *points, int tile, int c)
 {
-    size_t first = (size_t)(c / points->block * points->block);
-    return first * points->tiles + tile * (size_t)points_width(points, c) + ((size_t)c - first);
+    int first = c / points->block * points->block, row = points->across ? tile / points->depth : tile;
+    return points_words(points, first) * points->rows + (size_t)row * points_words(points, points_width(points, c)) +
+           points_words(points, c - first);
+}
+
+/* Where the vector of channels from c of a transformed tile goes. `across` is that of `points`. */
+INLINE struct target points_target(const int m, const bool across, const struct points *points, int tile, int c,
+                                   float *to)
+{
+    return (struct target){.kind = operand_kind(m, across),
+                           .second = tile % DEPTH,
+                           .base = to + points_offset(points, tile, c),
+                           .stride = (ptrdiff_t)points->stride,
+                           .next = (ptrdiff_t)points_words(points, points->block)};
 }
 
 /* A tile's pixels, with a border of one for LINE_INPUT; columns outside of the image are not to be read. */
@@ -108,33 +138,28 @@ static inline struct window patch_window(int size, elem patch[POINTS_MAX][LANES]
 }
 
 /* The first `channels`, whole vectors, of a window. sums: NULL, or per channel the sum over the window to add to. */
-INLINE void window_transform(const enum line line, const int m, const struct window *window, const bool left,
-                             const bool right, int channels, const struct points *points, size_t place, float *to,
-                             float *sums)
+INLINE void window_transform(const enum line line, const int m, const bool across, const struct window *window,
+                             const bool left, const bool right, int channels, const struct points *points, int place,
+                             float *to, float *sums)
 {
-    for (int first = 0; first < channels; first += points->block) {
-        int width = points_width(points, first);
-        float *block = to + (size_t)first * points->tiles + place * (size_t)width;
-        for (int c = first; c < min_int(first + width, channels); c += LANES) {
-            struct source source = {
-                .window = window, .c = c, .left = left, .right = right, .fetch = line == LINE_INPUT};
-            struct target target = {
-                .base = block + c - first, .stride = (ptrdiff_t)points->stride, .next = points->block};
-            if (sums) {
-                vf sum = *(vf *)(sums + c);
-                transform(line, m, source, target, &sum);
-                *(vf *)(sums + c) = sum;
-            } else {
-                transform(line, m, source, target, NULL);
-            }
+    for (int c = 0; c < channels; c += LANES) {
+        struct source source = {.window = window, .c = c, .left = left, .right = right, .fetch = line == LINE_INPUT};
+        struct target target = points_target(m, across, points, place, c, to);
+        if (sums) {
+            vf sum = *(vf *)(sums + c);
+            transform(line, m, source, target, &sum);
+            *(vf *)(sums + c) = sum;
+        } else {
+            transform(line, m, source, target, NULL);
         }
     }
 }
 
 /* Tile `tile` of the images transformed to place `place` of `points`: LINE_INPUT with its border of one pixel,
- * LINE_OUTPUT_GRADIENT without. sums (whole vectors): as above. */
-INLINE void tile_transform(const enum line line, const int m, const struct tiling *t, const struct image *image,
-                           int tile, const struct points *points, size_t place, float *to, float *sums)
+ * LINE_OUTPUT_GRADIENT without. across: that of `points`. sums (whole vectors): as above. */
+INLINE void tile_transform(const enum line line, const int m, const bool across, const struct tiling *t,
+                           const struct image *image, int tile, const struct points *points, int place, float *to,
+                           float *sums)
 {
     const int size = line_from(line, m);
     struct tile_place at = tile_find(t, tile);
@@ -143,19 +168,20 @@ INLINE void tile_transform(const enum line line, const int m, const struct tilin
     bool left = x0 < 0, right = x0 + size == t->w + 1;
     if (x0 + size > t->w + 1) whole = 0; /* more columns than the last are outside */
     if (!left && !right)
-        window_transform(line, m, &window, false, false, whole, points, place, to, sums);
+        window_transform(line, m, across, &window, false, false, whole, points, place, to, sums);
     else if (left && !right)
-        window_transform(line, m, &window, true, false, whole, points, place, to, sums);
+        window_transform(line, m, across, &window, true, false, whole, points, place, to, sums);
     else if (!left)
-        window_transform(line, m, &window, false, true, whole, points, place, to, sums);
+        window_transform(line, m, across, &window, false, true, whole, points, place, to, sums);
     else
-        window_transform(line, m, &window, true, true, whole, points, place, to, sums);
+        window_transform(line, m, across, &window, true, true, whole, points, place, to, sums);
     for (int c = whole; c < image->channels; c += LANES) {
         elem patch[POINTS_MAX][LANES];
         patch_fill(&window, size, x0, t->w, c, min_int(LANES, image->channels - c), patch);
         struct window inner = patch_window(size, patch);
         struct source source = {.window = &inner};
-        struct target target = {.base = to + points_offset(points, place, c), .stride = (ptrdiff_t)points->stride};
+        struct target target = points_target(m, across, points, place, c, to);
+        target.next = 0;
         vf sum = sums ? *(vf *)(sums + c) : (vf){0};
         transform(line, m, source, target, &sum);
         if (sums) *(vf *)(sums + c) = sum;

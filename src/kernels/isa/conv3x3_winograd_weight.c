@@ -33,8 +33,8 @@ static struct plan plan_make(const struct conv_shape *shape, int m)
     plan.runs = plan.chunks * plan.chunk_runs;
     plan.o_groups = ceil_div(shape->c_out, PANEL_GROUP);
     plan.c_groups = ceil_div(shape->c_in, C_GROUP);
-    plan.v = points_make(shape->c_in, C_GROUP, plan.chunk);
-    plan.d = points_make(shape->c_out, PANEL, plan.chunk);
+    plan.v = points_make(true, m, shape->c_in, C_GROUP, plan.chunk);
+    plan.d = points_make(true, m, shape->c_out, PANEL, plan.chunk);
     plan.sums_stride = odd_lines(C_GROUP * PANEL_GROUP);
     plan.block = plan.sums_stride * points;
     plan.v_size = plan.v.stride * points;
@@ -87,11 +87,11 @@ INLINE void run_transform(const int m, const struct plan *plan, int chunk, int r
     float *sums = a->bias + (size_t)(chunk * plan->chunk_runs + run) * (size_t)plan->d.channels;
     if (side == 1) memset(sums, 0, sizeof(float) * (size_t)plan->d.channels);
     for (int tile = first; tile < last; tile++) {
-        size_t place = (size_t)(tile - start);
+        int place = tile - start;
         if (side == 0)
-            tile_transform(LINE_INPUT, m, &plan->tiling, &image, tile, &plan->v, place, a->v, NULL);
+            tile_transform(LINE_INPUT, m, true, &plan->tiling, &image, tile, &plan->v, place, a->v, NULL);
         else
-            tile_transform(LINE_OUTPUT_GRADIENT, m, &plan->tiling, &image, tile, &plan->d, place, a->d, sums);
+            tile_transform(LINE_OUTPUT_GRADIENT, m, true, &plan->tiling, &image, tile, &plan->d, place, a->d, sums);
     }
 }
 
@@ -99,13 +99,13 @@ INLINE void run_transform(const int m, const struct plan *plan, int chunk, int r
 
 /* One register tile: sums (a row of outputs per input channel) = (first ? 0 : sums) + v' d over tiles. */
 struct tile {
-    int tiles, v_width; /* floats between rows of v */
+    int words, v_width; /* of tiles; words between rows of v */
     const float *v, *d;
     bool first;
     float *sums;
 };
 
-static inline __attribute__((always_inline)) void tile_add(const struct tile *tile, const int rows, const int vectors)
+INLINE void tile_sum(const int depth, const struct tile *tile, const int rows, const int vectors)
 {
     vf sum[TILE][2];
 #pragma GCC unroll 16
@@ -117,12 +117,12 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
             if (!tile->first) sum[r][k] = before[k];
     }
     const float *v = tile->v, *d = tile->d;
-    for (int t = 0; t < tile->tiles; t++, v += tile->v_width, d += vectors * LANES) {
+    for (int t = 0; t < tile->words; t++, v += tile->v_width, d += vectors * LANES) {
         vf d0 = *(const vf *)d, d1 = vectors == 2 ? *(const vf *)(d + LANES) : d0;
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
-            sum[r][0] += v[r] * d0;
-            if (vectors == 2) sum[r][1] += v[r] * d1;
+            sum[r][0] = word_add(depth, sum[r][0], v[r], d0);
+            if (vectors == 2) sum[r][1] = word_add(depth, sum[r][1], v[r], d1);
         }
     }
 #pragma GCC unroll 16
@@ -132,14 +132,30 @@ static inline __attribute__((always_inline)) void tile_add(const struct tile *ti
     }
 }
 
+INLINE void tile_add(const struct tile *tile, const int rows, const int vectors)
+{
+    tile_sum(1, tile, rows, vectors);
+}
+
 TILE_ADDERS(tile_add)
+
+#if DEPTH > 1
+INLINE void deep_tile_add(const struct tile *tile, const int rows, const int vectors)
+{
+    tile_sum(DEPTH, tile, rows, vectors);
+}
+
+TILE_ADDERS(deep_tile_add)
+#else
+#define deep_tile_adders tile_adders
+#endif
 
 /* Adds `tiles` tiles to point p of the block of dU at channels (c, o). */
 static void block_multiply(const struct plan *plan, const struct arrays *a, size_t p, int c, int o, int tiles,
                            bool first, float *sums)
 {
     int v_width = points_width(&plan->v, c), o_end = min_int(o + PANEL_GROUP, plan->shape->c_out);
-    struct tile tile = {.tiles = tiles, .v_width = v_width, .first = first};
+    struct tile tile = {.words = words_of(plan->v.depth, tiles), .v_width = v_width, .first = first};
     for (int panel = o; panel < o_end; panel += PANEL) {
         int vectors = panel_vectors(plan->shape->c_out, panel);
         tile.d = a->d + p * plan->d.stride + points_offset(&plan->d, 0, panel);
@@ -149,7 +165,7 @@ static void block_multiply(const struct plan *plan, const struct arrays *a, size
             tile.sums = sums + p * plan->sums_stride + row * PANEL_GROUP + panel - o;
             for (int r = rows; r < min_int(rows + TILE, v_width - row); r++) /* the next tile's sums */
                 for (int k = 0; k < vectors * LANES; k += 16) __builtin_prefetch(tile.sums + r * PANEL_GROUP + k);
-            tile_adders[vectors - 1][rows / 2 - 1](&tile);
+            (plan->v.depth == 1 ? tile_adders : deep_tile_adders)[vectors - 1][rows / 2 - 1](&tile);
         }
     }
 }

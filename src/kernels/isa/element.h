@@ -31,7 +31,7 @@ static inline elem elem_of(float x)
 }
 
 typedef uint16_t vu16 __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-typedef uint32_t vu32 __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vu32 __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 static inline vf vf_load(const elem *from)
 {

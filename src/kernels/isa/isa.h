@@ -9,13 +9,6 @@
 
 /* for float32 activations alone */
 #define FLOAT_LIST(X)                                                                                                  \
-    X(conv3x3_algorithm)                                                                                               \
-    X(conv3x3_packed_size)                                                                                             \
-    X(conv3x3_pack)                                                                                                    \
-    X(conv3x3_scratch_size)                                                                                            \
-    X(conv3x3_forward)                                                                                                 \
-    X(conv3x3_backward_input)                                                                                          \
-    X(conv3x3_backward_weight)                                                                                         \
     X(silu_forward)                                                                                                    \
     X(silu_backward)                                                                                                   \
     X(adamw_ema)                                                                                                       \
@@ -23,6 +16,13 @@
     X(uniform_fill)
 /* for either element */
 #define ELEMENT_LIST(X)                                                                                                \
+    X(conv3x3_algorithm)                                                                                               \
+    X(conv3x3_packed_size)                                                                                             \
+    X(conv3x3_pack)                                                                                                    \
+    X(conv3x3_scratch_size)                                                                                            \
+    X(conv3x3_forward)                                                                                                 \
+    X(conv3x3_backward_input)                                                                                          \
+    X(conv3x3_backward_weight)                                                                                         \
     X(linear_scratch_size)                                                                                             \
     X(linear_forward)                                                                                                  \
     X(linear_backward_input)                                                                                           \

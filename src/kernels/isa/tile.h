@@ -44,8 +44,8 @@ static inline int tile_rows(int rows)
     return rows >= TILE ? TILE : (rows + 1) / 2 * 2;
 }
 
-/* Defines tile_adders[vectors - 1][rows / 2 - 1], each the function `add`(tile, rows, vectors) inlined with literal
- * numbers: only then are its sums registers. */
+/* Of a function tile_add(tile, rows, vectors) defines tile_adders[vectors - 1][rows / 2 - 1], each the function inlined
+ * with literal numbers: only then are its sums registers. */
 #define TILE_ADDER(add, rows, vectors)                                                                                 \
     static void add##_##rows##_##vectors(const struct tile *tile)                                                      \
     {                                                                                                                  \
@@ -67,8 +67,8 @@ static inline int tile_rows(int rows)
 #define TILE_ADDERS(add)                                                                                               \
     TILE_ADDERS_OF(add, 1)                                                                                             \
     TILE_ADDERS_OF(add, 2)                                                                                             \
-    static void (*const tile_adders[2][TILE / 2])(const struct tile *) = {{TILE_NAMES_OF(add, 1)},                     \
-                                                                          {TILE_NAMES_OF(add, 2)}};
+    static void (*const add##ers[2][TILE / 2])(const struct tile *) = {{TILE_NAMES_OF(add, 1)},                        \
+                                                                       {TILE_NAMES_OF(add, 2)}};
 
 /* Channels of a run of pixels that are needed soon. They are fetched into the second-level cache while tiles compute, a
  * share with each of them: the processor's own prefetchers do not follow short runs that lie far apart. */
