@@ -38,6 +38,7 @@ struct config {
         bool use_scale_shift_norm, class_cond, conv_resample;
         int64_t num_classes; /* with class_cond; 0: as many as the data set has */
         double dropout;
+        char *precision; /* float32 | bf16 */
     } model;
     struct {
         bool learn_sigma, sigma_small, use_kl, predict_xstart, rescale_timesteps, rescale_learned_sigmas;

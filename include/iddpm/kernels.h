@@ -9,19 +9,6 @@
 
 #include "iddpm/base.h"
 
-/* Selects the instruction set once, before any kernel runs: "portable", "avx2", "avx512", "avx512bf16"; NULL: the best
- * that this processor and build have. IDDPM_USAGE when it cannot run here. Also sets OpenBLAS to one thread. */
-enum iddpm_status kernels_select(const char *isa);
-const char *kernels_isa(void);
-/* OpenMP threads of all kernels from now on; scratch must be sized for as many. At least 1. */
-void kernels_set_threads(int threads);
-int kernels_threads(void);
-/* After kernels_set_threads: has OpenBLAS take the buffers of all threads now, once there is known to be memory for
- * them. It would take them at its first products, and where there is none try again for ever. */
-enum iddpm_status kernels_reserve(void);
-/* Denormals to zero on the calling thread and on all OpenMP threads. */
-void kernels_flush_denormals(void);
-
 /* How activations lie in memory. A bfloat16 is the upper half of a float32, rounded to nearest even (uint16_t). Kernels
  * take them as void pointers beside an `element` and compute in float32; products of two activations, or of one and a
  * weight, may take operands rounded to bfloat16 (with "avx512bf16" in one instruction). */
@@ -30,6 +17,21 @@ static inline size_t element_size(enum element element)
 {
     return element == ELEMENT_BF16 ? 2 : 4;
 }
+
+/* Selects the instruction set once, before any kernel runs: "portable", "avx2", "avx512", "avx512bf16"; NULL: the best
+ * that this processor and build have. IDDPM_USAGE when it cannot run here. Also sets OpenBLAS to one thread. */
+enum iddpm_status kernels_select(const char *isa);
+const char *kernels_isa(void);
+/* The one whose bits results of this element have: "avx512" for float32 where "avx512bf16" was chosen. */
+const char *kernels_isa_of(enum element element);
+/* OpenMP threads of all kernels from now on; scratch must be sized for as many. At least 1. */
+void kernels_set_threads(int threads);
+int kernels_threads(void);
+/* After kernels_set_threads: has OpenBLAS take the buffers of all threads now, once there is known to be memory for
+ * them. It would take them at its first products, and where there is none try again for ever. */
+enum iddpm_status kernels_reserve(void);
+/* Denormals to zero on the calling thread and on all OpenMP threads. */
+void kernels_flush_denormals(void);
 
 /* ---- 3x3 convolution, padding 1, stride 1 or 2 (conv3x3*.c) ------------------------------------------------------ */
 

@@ -23,6 +23,7 @@ struct unet_options {
     bool use_scale_shift_norm;
     enum conv_choice kernels;
     const struct net_kernels *measured; /* goes before it (net_choose_kernels); NULL: none */
+    enum element precision;             /* of the torso: from the first convolution to the last group norm */
     int super_res; /* size of a second input, enlarged and put behind the first (SuperResModel); 0: none */
 };
 

@@ -65,6 +65,7 @@ int net_concat(struct net *net, int a, int b); /* along channels; a value may be
 void net_output(struct net *net, int x);       /* float32 */
 
 int net_channels(const struct net *net, int value);
+enum element net_precision(const struct net *net); /* bfloat16 when any value is */
 
 /* Ends building: schedule and plan. `allocate` false: only counts (for `iddpm info`). */
 enum iddpm_status net_finish(struct net *net, bool allocate);

@@ -8,8 +8,8 @@
 static const struct {
     const char *name, *says;
 } flags[] = {
-    {"use_fp16", "is not carried yet: everything is computed in float32; leave it out"},
-    {"fp16_scale_growth", "is not carried yet: everything is computed in float32; leave it out"},
+    {"use_fp16", "is not carried: model.precision=bf16 stands in its place"},
+    {"fp16_scale_growth", "is not carried: model.precision=bf16 needs no scaling of the loss"},
     {"use_checkpoint", "is not carried yet: a smaller train.microbatch needs less memory"},
     {"large_size", "is not carried yet: only the image network is, no super-resolution"},
     {"small_size", "is not carried yet: only the image network is, no super-resolution"},

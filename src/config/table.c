@@ -49,6 +49,10 @@ const struct key keys[] = {
     {"model.conv_resample", KEY_BOOL, AT(model.conv_resample), "true", "convolutions in down- and upsampling"},
     {"model.dropout", KEY_NUMBER, AT(model.dropout), "0", "dropout probability in residual blocks", .min = 0, .max = 1,
      .below = true},
+    {"model.precision", KEY_WORD, AT(model.precision), "float32",
+     "activations and what weights are multiplied as: float32, or bf16 (bfloat16; weights, statistics, sums, gradients "
+     "of weights and the optimiser stay float32), which takes less memory",
+     .words = "float32|bf16"},
     {"model.class_cond", KEY_BOOL, AT(model.class_cond), "false", "condition on class labels"},
     {"model.num_classes", KEY_INTEGER, AT(model.num_classes), "0",
      "classes with class_cond; 0: as many as the data set has", .min = 0, .max = 1 << 24},

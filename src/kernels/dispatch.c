@@ -18,6 +18,7 @@ struct kernel_table {
 struct isa {
     const char *name;
     const struct kernel_table *of[2]; /* enum element */
+    const char *bits[2];              /* kernels_isa_of */
 };
 
 #define TABLE(isa)                                                                                                     \
@@ -31,7 +32,8 @@ ELEMENT_LIST(DECLARE_PORTABLE)
 ELEMENT_LIST(DECLARE_PORTABLE_BF16)
 #define ENTRY_portable(name) .name = name##_portable,
 #define ENTRY_BF16_portable(name) .name = name##_portable_bf16,
-TABLE(portable) static const struct isa portable = {"portable", {&portable_floats, &portable_bf16s}};
+TABLE(portable)
+static const struct isa portable = {"portable", {&portable_floats, &portable_bf16s}, {"portable", "portable"}};
 
 #ifdef IDDPM_X86
 #define DECLARE_X86(name) extern __typeof__(name) name##_avx2, name##_avx512;
@@ -41,14 +43,14 @@ ELEMENT_LIST(DECLARE_X86)
 ELEMENT_LIST(DECLARE_X86_BF16)
 #define ENTRY_avx2(name) .name = name##_avx2,
 #define ENTRY_BF16_avx2(name) .name = name##_avx2_bf16,
-TABLE(avx2) static const struct isa avx2 = {"avx2", {&avx2_floats, &avx2_bf16s}};
+TABLE(avx2) static const struct isa avx2 = {"avx2", {&avx2_floats, &avx2_bf16s}, {"avx2", "avx2"}};
 #define ENTRY_avx512(name) .name = name##_avx512,
 #define ENTRY_BF16_avx512(name) .name = name##_avx512_bf16,
 TABLE(avx512)
-static const struct isa avx512 = {"avx512", {&avx512_floats, &avx512_bf16s}};
+static const struct isa avx512 = {"avx512", {&avx512_floats, &avx512_bf16s}, {"avx512", "avx512"}};
 #define ENTRY_AVX512BF16(name) .name = name##_avx512bf16_bf16,
 static const struct kernel_table avx512bf16_bf16s = {ELEMENT_LIST(ENTRY_AVX512BF16)};
-static const struct isa avx512bf16 = {"avx512bf16", {&avx512_floats, &avx512bf16_bf16s}};
+static const struct isa avx512bf16 = {"avx512bf16", {&avx512_floats, &avx512bf16_bf16s}, {"avx512", "avx512bf16"}};
 #endif
 
 enum { ISAS_MAX = 4 };
@@ -91,6 +93,11 @@ enum iddpm_status kernels_select(const char *isa)
 const char *kernels_isa(void)
 {
     return chosen->name;
+}
+
+const char *kernels_isa_of(enum element element)
+{
+    return chosen->bits[element];
 }
 
 void kernels_set_threads(int threads)

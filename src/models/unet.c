@@ -122,12 +122,14 @@ void unet_build(struct net *net, const struct unet_options *o)
         x = net_concat(net, x, net_bilinear(net, low, o->image_size, o->image_size));
     }
     b.emb = embedding(net, o);
+    x = net_convert(net, x, o->precision);
     int h = input_blocks(&b, x);
     int c = net_channels(net, h);
     h = res_block(&b, "middle_block.0", h, c);
     h = attention_block(&b, "middle_block.1", h, o->num_heads);
     h = res_block(&b, "middle_block.2", h, c);
     h = output_blocks(&b, h);
+    h = net_convert(net, h, ELEMENT_FLOAT32);
     h = net_group_norm(net, "out.0", h, NONE, NONE, true, 0);
     net_output(net, net_conv3x3(net, "out.2", h, o->out_channels, 1, NONE, NET_INIT_ZERO));
 }

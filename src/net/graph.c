@@ -164,6 +164,14 @@ int net_channels(const struct net *net, int value)
     return value < 0 ? 0 : net->values[value].c;
 }
 
+enum element net_precision(const struct net *net)
+{
+    enum element most = ELEMENT_FLOAT32;
+    for (size_t v = 0; v < net->n_values; v++)
+        if (net->values[v].element > most) most = net->values[v].element;
+    return most;
+}
+
 uint64_t net_macs(const struct net *net)
 {
     uint64_t sum = 0;

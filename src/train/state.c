@@ -32,7 +32,7 @@ enum iddpm_status state_create(struct train_state **out, const struct config *co
         *out = NULL;
         return status;
     }
-    snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
+    snprintf(state->isa, sizeof state->isa, "%s", kernels_isa_of(net_precision(state->net)));
     return IDDPM_OK;
 }
 
@@ -205,9 +205,10 @@ static void warn_of_missing(const struct train_state *state, const char *path, u
             log_warn("%s has no EMA of rate %g: it starts from the parameters", path, state->ema_rates[i]);
     if (state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT && !(parts & PART_SAMPLER))
         log_warn("%s has no losses of these timesteps: the sampler starts without", path);
-    if (strncmp(state->isa, kernels_isa(), sizeof state->isa) != 0)
+    const char *isa = kernels_isa_of(net_precision(state->net));
+    if (strncmp(state->isa, isa, sizeof state->isa) != 0)
         log_warn("%s was written with instruction set '%.*s', this is '%s': bits will differ", path,
-                 (int)sizeof state->isa, state->isa, kernels_isa());
+                 (int)sizeof state->isa, state->isa, isa);
 }
 
 /* Collective. checkpoint: of rank 0. */
@@ -236,7 +237,7 @@ enum iddpm_status state_read(struct train_state *state, const struct parallel *p
     parallel_gather_parts(parallel, state->params, state->flat, NET_BLOCK, sizeof(float));
     warn_of_missing(state, path, parts);
     start_missing(state, parts);
-    snprintf(state->isa, sizeof state->isa, "%s", kernels_isa());
+    snprintf(state->isa, sizeof state->isa, "%s", kernels_isa_of(net_precision(state->net)));
     sampler_refresh(state->sampler);
     return IDDPM_OK;
 }

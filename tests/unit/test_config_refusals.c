@@ -70,8 +70,8 @@ static void test_flags_of_the_authors_that_are_no_keys(void **state)
 {
     (void)state;
     refuse_text("train: {use_fp16: True}\n",
-                "x.yaml:1: train.use_fp16: this flag of the authors' scripts is not carried "
-                "yet: everything is computed in float32; leave it out");
+                "x.yaml:1: train.use_fp16: this flag of the authors' scripts is not carried: "
+                "model.precision=bf16 stands in its place");
     static const char *const flags[] = {"use_checkpoint=True", "large_size=256", "small_size=64",
                                         "fp16_scale_growth=1", "data_dir=x",     "use_ddim=True"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
