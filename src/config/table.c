@@ -117,9 +117,8 @@ const struct key keys[] = {
      .min = 0, .max = UP},
     {"parallel.kernels", KEY_WORD, AT(parallel.kernels), "auto",
      "3x3 convolutions: direct, by minimal filtering (winograd) at stride 1, or for each layer what is the fastest on "
-     "the instruction set (auto; with parallel.reduction: mpi_allreduce the fastest is measured at the start of a run "
-     "and "
-     "kept in kernels.txt of its folder); their last bits differ",
+     "the instruction set (auto; with parallel.reduction=mpi_allreduce the fastest for float32 is measured when a run "
+     "starts, and kept in its kernels.txt); their last bits differ",
      .words = "direct|winograd|auto"},
 
     {"store.keep", KEY_INTEGER, AT(store.keep), "3", "newest checkpoints that stay", .min = 1, .max = 1 << 24},

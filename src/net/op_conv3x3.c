@@ -12,7 +12,8 @@ static enum conv_algorithm algorithm_of(const struct net *net, const struct valu
                                .element = in->element};
     for (int i = 0; net->measured && i < net->measured->n; i++) {
         const struct net_kernel *of = &net->measured->of[i];
-        if (stride == 1 && of->h == in->h && of->w == in->w && of->c_in == in->c && of->c_out == c_out)
+        if (stride == 1 && in->element == ELEMENT_FLOAT32 && of->h == in->h && of->w == in->w && of->c_in == in->c &&
+            of->c_out == c_out)
             return of->algorithm;
     }
     return conv3x3_algorithm(net->conv_choice, &shape);

@@ -48,7 +48,8 @@ static enum iddpm_status read_file(const char *run, struct net_kernels *out)
     if (!path_exists(path)) return IDDPM_OK;
     TRY(path_read_text(path, FILE_LIMIT, &text));
     enum iddpm_status status = IDDPM_OK;
-    if (sscanf(text, "instruction set %15[a-z0-9]%n", isa, &start) == 1 && strcmp(isa, kernels_isa()) != 0)
+    if (sscanf(text, "instruction set %15[a-z0-9]%n", isa, &start) == 1 &&
+        strcmp(isa, kernels_isa_of(ELEMENT_FLOAT32)) != 0)
         log_warn("%s was measured with instruction set '%s': measured again", path, isa);
     else
         status = parse(path, start && text[start] == '\n' ? text + start + 1 : text, out);
@@ -60,7 +61,7 @@ enum iddpm_status choice_write(const struct trainer *t)
 {
     char path[PATH_SIZE], text[FILE_LIMIT];
     if (t->kernels.n == 0) return IDDPM_OK;
-    size_t used = (size_t)snprintf(text, sizeof text, "instruction set %s\n", kernels_isa());
+    size_t used = (size_t)snprintf(text, sizeof text, "instruction set %s\n", kernels_isa_of(ELEMENT_FLOAT32));
     for (int i = 0; i < t->kernels.n && used < sizeof text; i++) {
         const struct net_kernel *of = &t->kernels.of[i];
         used += (size_t)snprintf(text + used, sizeof text - used, "%dx%d %d to %d: %s\n", of->h, of->w, of->c_in,
@@ -88,6 +89,7 @@ static enum iddpm_status measure(struct trainer *t, int n, const struct conv_sha
 {
     for (int i = 0; i < n; i++) {
         double seconds[NET_ALGORITHMS] = {0};
+        watchdog_at("measuring the kernels", -1);
         TRY(parallel_agree(t->parallel, net_measure(&shapes[i], seconds)));
         TRY(parallel_sum_double(t->parallel, seconds, NET_ALGORITHMS));
         struct net_kernel *of = &t->kernels.of[i];

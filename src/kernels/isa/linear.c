@@ -51,6 +51,7 @@ static void round_weights(const struct sweep *s)
     int64_t size = (int64_t)s->k * s->n, whole = size / LANES * LANES;
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < whole; i += LANES) vf_store(s->rounded + i, *(const vf *)(s->weight + i));
+#pragma omp single
     for (int64_t i = whole; i < size; i++) s->rounded[i] = elem_of(s->weight[i]);
 }
 
@@ -152,7 +153,7 @@ static void piece_sizes(const struct linear_shape *shape, int *outs, int *ins)
 static int tile_outs(int outs)
 {
     int tile = TILE;
-    while (tile > TILE / 2 && outs % tile && outs % tile < TILE / 2) tile -= 2;
+    while (tile - 2 >= TILE / 2 && outs % tile && outs % tile < TILE / 2) tile -= 2;
     return tile;
 }
 
