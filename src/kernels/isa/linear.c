@@ -116,11 +116,10 @@ static void sweep_run(const struct sweep *s)
 
 /* ---- backward to the weights ------------------------------------------------------------------------------------- */
 
-#define CHUNK 256   /* positions of one product */
-#define OUTS 128    /* outputs of a piece of work, at most */
-#define INS 512     /* inputs of it, at most, */
-#define FEW_INS 128 /* or at least, where there would be few pieces */
-#define FEW_PIECES 4
+#define CHUNK 256 /* positions of one product */
+#define OUTS 224  /* outputs and inputs of a piece of work, at most */
+#define INS 512
+#define FEW 64        /* and at least, where there would be fewer pieces than threads */
 #define BIAS_BLOCK 64 /* positions summed in float32 before they are added to sums in double */
 
 struct weight_call {
@@ -140,13 +139,20 @@ struct piece {
     double bias[OUTS];
 };
 
-/* How many outputs and inputs a piece has: about the same in all. */
+/* One of so many parts of a number of channels, all about the same. */
+static int part(int channels, int parts)
+{
+    return ceil_div(channels, parts);
+}
+
+/* How many outputs and inputs a piece has. Large pieces are the fastest; what is added up is the same in all. */
 static void piece_sizes(const struct linear_shape *shape, int *outs, int *ins)
 {
-    int pieces = ceil_div(shape->c_out, OUTS), most = INS;
-    *outs = ceil_div(shape->c_out, pieces);
-    while (pieces * ceil_div(shape->c_in, most) < FEW_PIECES && most > FEW_INS) most /= 2;
-    *ins = ceil_div(ceil_div(shape->c_in, ceil_div(shape->c_in, most)), PANEL) * PANEL;
+    int rows = ceil_div(shape->c_out, OUTS), columns = ceil_div(shape->c_in, INS), threads = omp_get_max_threads();
+    while (rows * columns < threads && part(shape->c_in, 2 * columns) >= FEW) columns *= 2;
+    while (rows * columns < threads && part(shape->c_out, 2 * rows) >= FEW) rows *= 2;
+    *outs = part(shape->c_out, rows);
+    *ins = ceil_div(part(shape->c_in, columns), PANEL) * PANEL;
 }
 
 /* As high as leaves no small tile at the end. */
