@@ -132,7 +132,7 @@ static void check_sizes(void)
         {.rows = 600, .c_in = 65, .c_out = 130, .bias = true, .accumulate = true},
         {.rows = 1000, .c_in = 32, .c_out = 16, .bias = true, .residual = true},
         {.rows = 9, .c_in = 300, .c_out = 258},
-        {.rows = 200, .c_in = 509, .c_out = 192, .bias = true}, /* rows 2,048 bytes apart, two pieces of dweight */
+        {.rows = 200, .c_in = 509, .c_out = 192, .bias = true}, /* rows 2,048 bytes apart */
         {.rows = 300, .c_in = 3, .c_out = 122, .bias = true}, /* tiles of dweight that leave a small one */
         {.rows = 300, .c_in = 3, .c_out = 109, .bias = true},
         {.rows = 71, .c_in = 129, .c_out = 47, .residual = true, .accumulate = true},

@@ -37,12 +37,10 @@ static void pack_panel(const struct sweep *s, int first)
         gemm_pack(weight + first, s->n, s->k, columns, PANEL, to);
 }
 
-/* Where elements are not words as they are, or where rows share few sets of the cache because they start at distances
- * of many lines. */
+/* Where elements are not words as they are. */
 static bool rows_are_copied(const struct sweep *s)
 {
-    size_t bytes = (size_t)s->x_pitch * sizeof(elem);
-    return sizeof(oper) != sizeof(elem) || s->k % STEP || bytes % 2048 == 0 || (bytes % 1024 == 0 && s->n >= 256);
+    return sizeof(oper) != sizeof(elem) || s->k % STEP;
 }
 
 /* By all threads. */
@@ -233,7 +231,7 @@ static size_t sweep_arrays(struct sweep *s, float *scratch, int threads)
     struct room room = {scratch, 0};
     s->packed = room_take(&room, panel_size(s->k, s->n), sizeof(oper));
     s->rounded = room_take(&room, sizeof(elem) == sizeof(float) ? 0 : (size_t)s->k * (size_t)s->n, sizeof(elem));
-    s->rows_copy = room_take(&room, rows_size(s->k) * (size_t)threads, sizeof(oper));
+    s->rows_copy = room_take(&room, rows_are_copied(s) ? rows_size(s->k) * (size_t)threads : 0, sizeof(oper));
     return room.used;
 }
 
