@@ -74,7 +74,7 @@ void conv3x3_backward_input(const struct conv_shape *shape, const void *dy, cons
 void conv3x3_backward_weight(const struct conv_shape *shape, const void *x, const void *dy, float *dweight,
                              float *dbias, float *scratch);
 
-/* ---- linear layers and 1x1 convolutions (linear.c) --------------------------------------------------------------- */
+/* ---- linear layers and 1x1 convolutions (linear.c, blas.c) ------------------------------------------------------- */
 
 /* y[row][c_out] = x[row][c_in] weight^T + bias [+ residual]; weight is [c_out][c_in]. The pitches are those of x and y
  * and of their gradients. */

@@ -1,5 +1,6 @@
 /* Which instruction set the kernels of src/kernels/isa run on: tables of function pointers per set, chosen once, one
  * for each element. */
+#include "blas.h"
 #include "isa/isa.h"
 
 #include <cblas.h>
@@ -19,6 +20,7 @@ struct isa {
     const char *name;
     const struct kernel_table *of[2]; /* enum element */
     const char *bits[2];              /* kernels_isa_of */
+    bool blas_weight;                 /* OpenBLAS is faster than linear.c in gradients of weights */
 };
 
 #define TABLE(isa)                                                                                                     \
@@ -33,7 +35,7 @@ ELEMENT_LIST(DECLARE_PORTABLE_BF16)
 #define ENTRY_portable(name) .name = name##_portable,
 #define ENTRY_BF16_portable(name) .name = name##_portable_bf16,
 TABLE(portable)
-static const struct isa portable = {"portable", {&portable_floats, &portable_bf16s}, {"portable", "portable"}};
+static const struct isa portable = {"portable", {&portable_floats, &portable_bf16s}, {"portable", "portable"}, true};
 
 #ifdef IDDPM_X86
 #define DECLARE_X86(name) extern __typeof__(name) name##_avx2, name##_avx512;
@@ -43,14 +45,15 @@ ELEMENT_LIST(DECLARE_X86)
 ELEMENT_LIST(DECLARE_X86_BF16)
 #define ENTRY_avx2(name) .name = name##_avx2,
 #define ENTRY_BF16_avx2(name) .name = name##_avx2_bf16,
-TABLE(avx2) static const struct isa avx2 = {"avx2", {&avx2_floats, &avx2_bf16s}, {"avx2", "avx2"}};
+TABLE(avx2) static const struct isa avx2 = {"avx2", {&avx2_floats, &avx2_bf16s}, {"avx2", "avx2"}, true};
 #define ENTRY_avx512(name) .name = name##_avx512,
 #define ENTRY_BF16_avx512(name) .name = name##_avx512_bf16,
 TABLE(avx512)
-static const struct isa avx512 = {"avx512", {&avx512_floats, &avx512_bf16s}, {"avx512", "avx512"}};
+static const struct isa avx512 = {"avx512", {&avx512_floats, &avx512_bf16s}, {"avx512", "avx512"}, false};
 #define ENTRY_AVX512BF16(name) .name = name##_avx512bf16_bf16,
 static const struct kernel_table avx512bf16_bf16s = {ELEMENT_LIST(ENTRY_AVX512BF16)};
-static const struct isa avx512bf16 = {"avx512bf16", {&avx512_floats, &avx512bf16_bf16s}, {"avx512", "avx512bf16"}};
+static const struct isa avx512bf16 = {
+    "avx512bf16", {&avx512_floats, &avx512bf16_bf16s}, {"avx512", "avx512bf16"}, false};
 #endif
 
 enum { ISAS_MAX = 4 };
@@ -167,22 +170,36 @@ size_t linear_scratch_size(const struct linear_shape *shape, int threads)
     return OF(shape->element)->linear_scratch_size(shape, threads);
 }
 
+static bool by_blas(const struct linear_shape *shape)
+{
+    return shape->element == ELEMENT_FLOAT32 && shape->rows <= BLAS_ROWS;
+}
+
 void linear_forward(const struct linear_shape *shape, const void *x, const float *weight, const float *bias,
                     const void *residual, int residual_pitch, void *y, float *scratch)
 {
-    OF(shape->element)->linear_forward(shape, x, weight, bias, residual, residual_pitch, y, scratch);
+    if (by_blas(shape))
+        blas_linear_forward(shape, x, weight, bias, residual, residual_pitch, y);
+    else
+        OF(shape->element)->linear_forward(shape, x, weight, bias, residual, residual_pitch, y, scratch);
 }
 
 void linear_backward_input(const struct linear_shape *shape, const void *dy, const float *weight, void *dx,
                            bool accumulate, float *scratch)
 {
-    OF(shape->element)->linear_backward_input(shape, dy, weight, dx, accumulate, scratch);
+    if (by_blas(shape))
+        blas_linear_backward_input(shape, dy, weight, dx, accumulate);
+    else
+        OF(shape->element)->linear_backward_input(shape, dy, weight, dx, accumulate, scratch);
 }
 
 void linear_backward_weight(const struct linear_shape *shape, const void *x, const void *dy, float *dweight,
                             float *dbias, float *scratch)
 {
-    OF(shape->element)->linear_backward_weight(shape, x, dy, dweight, dbias, scratch);
+    if (by_blas(shape) || (shape->element == ELEMENT_FLOAT32 && chosen->blas_weight))
+        blas_linear_backward_weight(shape, x, dy, dweight, dbias);
+    else
+        OF(shape->element)->linear_backward_weight(shape, x, dy, dweight, dbias, scratch);
 }
 
 size_t group_norm_scratch_size(const struct group_norm_shape *shape, int threads)

@@ -46,15 +46,15 @@ static inline vf vf_clamp(float least, float most, vf x)
     return vf_min(most + (vf){0}, vf_max(least + (vf){0}, x));
 }
 
-/* e^x with a relative error below 2e-7 for |x| <= 87, NaN for NaN. x = n ln 2 + r with |r| <= ln(2) / 2; without FMA
- * ln 2 is split so that n times its upper part is exact. */
+/* e^x with a relative error below 2e-7 for |x| <= 87, NaN for NaN. x = n ln 2 + r with |r| <= ln(2) / 2; ln 2 is
+ * split, without FMA so that n times its upper part is exact. */
 static inline vf vf_exp(vf x)
 {
     const float to_integer = 0x1.8p23f; /* added, the fraction is rounded away and n stands in the lowest bits */
     vf shifted = x * 1.44269504f + to_integer;
     vf n = shifted - to_integer;
 #if defined(__FMA__) || defined(__aarch64__)
-    vf r = x - n * 0.693147182f;
+    vf r = (x - n * 0.693147182f) + n * 1.90465430e-9f;
 #else
     vf r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
 #endif
