@@ -123,7 +123,7 @@ static void step_create(struct step *step, const struct config *config, int batc
     net_set_params(step->net, step->params);
     size_t pixels = (size_t)options.image_size * (size_t)options.image_size * (size_t)options.in_channels;
     fill((size_t)batch * pixels, net_input_data(step->net, 0));
-    step->run = (struct net_run){.n = batch, .timesteps = timesteps, .slots = slots, .on_op = on_op};
+    step->run = (struct net_run){.n = batch, .timesteps = timesteps, .slots = slots, .set_grads = true, .on_op = on_op};
 }
 
 /* The update of the parameters stands as an op of its own: AdamW, one EMA, packing. */
@@ -143,7 +143,6 @@ static void step_run(struct step *step, struct profile *profile)
     profile->last = clock_seconds();
     net_forward(step->net, &step->run);
     if (!step->training) return;
-    memset(step->grads, 0, net_flat_size(step->net) * sizeof(float));
     fill(1000, net_output_grad(step->net));
     profile->last = clock_seconds();
     net_backward(step->net, &step->run, step->grads);

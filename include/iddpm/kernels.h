@@ -179,9 +179,9 @@ void bilinear_forward(int n, int h, int w, int h_out, int w_out, int c, const fl
                       int y_pitch);
 void bilinear_backward(int n, int h, int w, int h_out, int w_out, int c, const float *dy, int y_pitch, float *dx,
                        int x_pitch, bool accumulate);
-/* y += x, and of the second x = 0 */
+/* y += x; x = 0 */
 void add_floats(size_t n, const float *restrict x, float *restrict y);
-void add_and_clear(size_t n, float *restrict x, float *restrict y);
+void clear_floats(size_t n, float *x);
 /* [cos(t f), sin(t f)], f_i = 10000^(-i / half), in double; y [n][dim] */
 void timestep_embedding(int n, const double *t, int dim, float *y, int y_pitch);
 

@@ -118,6 +118,7 @@ struct net_run {
     uint64_t seed;
     uint32_t step;
     const uint32_t *slots;
+    bool set_grads; /* the backward pass overwrites `grads`, whatever it holds; otherwise it adds to it */
     /* NULL, or called in the backward pass after each op: elements [first, first + count) of `grads` (padding included,
      * count 0 for none) are final now. Every run tells the same ones in the same order, and in the end all. */
     void (*after_op)(void *context, size_t first, size_t count);
@@ -131,7 +132,8 @@ int net_input_pitch(const struct net *net, int k);   /* floats between its posit
 const float *net_output_data(const struct net *net); /* [n][h][w][c], until the next forward */
 float *net_output_grad(struct net *net);             /* to be filled before net_backward */
 void net_forward(struct net *net, const struct net_run *run);
-/* After net_forward with the same run: grads[net_flat_size] += gradient. Training mode only. */
+/* After net_forward with the same run: grads[net_flat_size] += gradient, or = with run->set_grads. Training mode only.
+ */
 void net_backward(struct net *net, const struct net_run *run, float *grads);
 /* Gradient of input k after net_backward; only when it was asked for with net_want_input_grad before building. */
 void net_want_input_grad(struct net *net);

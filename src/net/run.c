@@ -86,16 +86,14 @@ void net_forward(struct net *net, const struct net_run *run)
     }
 }
 
-/* The op's parameters lie one after the other. */
-static void tell_after_op(const struct net *net, const struct op *op, const struct net_run *run)
+/* The op's parameters, which lie one after the other: elements of flat arrays, padding included. Returns their number.
+ */
+static size_t op_elements(const struct net *net, const struct op *op, size_t *first)
 {
-    size_t first = 0, end = 0;
-    if (op->n_params) {
-        size_t next = (size_t)(op->param + op->n_params);
-        first = net->params[op->param].public.offset;
-        end = next < net->n_params ? net->params[next].public.offset : net->flat_size;
-    }
-    run->after_op(run->after_op_context, first, end - first);
+    size_t next = (size_t)(op->param + op->n_params);
+    *first = op->n_params ? net->params[op->param].public.offset : 0;
+    if (op->n_params == 0) return 0;
+    return (next < net->n_params ? net->params[next].public.offset : net->flat_size) - *first;
 }
 
 void net_backward(struct net *net, const struct net_run *run, float *grads)
@@ -109,9 +107,11 @@ void net_backward(struct net *net, const struct net_run *run, float *grads)
             const struct op *again = &net->ops[op->again + k];
             again->kind->again(net, again, run);
         }
+        size_t first, count = op_elements(net, op, &first);
+        if (run->set_grads) clear_floats(count, grads + first); /* here and not before: it stays in the cache */
         op->kind->backward(net, op, run, grads);
         if (run->on_op) tell_on_op(net, op, true, run);
-        if (run->after_op) tell_after_op(net, op, run);
+        if (run->after_op) run->after_op(run->after_op_context, first, count);
     }
 }
 

@@ -3,8 +3,6 @@
 
 #include "iddpm/kernels.h"
 
-#include <string.h>
-
 static struct rng step_rng(const struct trainer *t, uint32_t purpose, uint32_t slot)
 {
     return (struct rng){(uint64_t)t->config->run.seed, purpose, (uint32_t)t->state->step, slot};
@@ -112,7 +110,7 @@ static void after_op(void *context, size_t first, size_t count)
     int depth = stack_depth(sum->leaf);
     bool last = sum->leaf == t->plan.leaves.count - 1;
     for (int done = sum->leaf + 1; done % 2 == 0; done /= 2, depth--)
-        add_and_clear(count, t->grads[depth] + first, t->grads[depth - 1] + first);
+        add_floats(count, t->grads[depth] + first, t->grads[depth - 1] + first);
     if (!last || !t->config->parallel.overlap) return;
     stopwatch_mark(&t->watch, TIME_COMPUTE);
     reducer_ready(t->reducer, first, count);
@@ -123,7 +121,7 @@ static void after_op(void *context, size_t first, size_t count)
 /* ---- all leaves ---------------------------------------------------------------------------------------------------
  */
 
-/* Adds the gradient of one leaf to the sums, a microbatch at a time. */
+/* Adds the gradient of one leaf to the sums, a microbatch at a time. The first of a sum sets it. */
 static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
 {
     const int images = t->plan.leaves.images;
@@ -148,6 +146,7 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
                               .seed = (uint64_t)t->config->run.seed,
                               .step = (uint32_t)t->state->step,
                               .slots = t->slots,
+                              .set_grads = first == 0 && (t->reducer || leaf == 0),
                               .after_op = t->reducer && first + count == images ? after_op : NULL,
                               .after_op_context = &sum};
         net_forward(t->net, &run);
@@ -161,11 +160,8 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
 enum iddpm_status compute_gradient(struct trainer *t)
 {
     if (t->reducer) reducer_begin(t->reducer, t->grads[0]);
-    memset(t->grads[0], 0, t->state->flat * sizeof(float));
     enum iddpm_status status = IDDPM_OK;
     for (int leaf = 0; leaf < t->plan.leaves.count && status == IDDPM_OK; leaf++) status = leaf_gradient(t, leaf);
-    for (int i = 1; i < t->plan.gradients && status != IDDPM_OK; i++)
-        memset(t->grads[i], 0, t->state->flat * sizeof(float)); /* as between steps */
     stopwatch_mark(&t->watch, TIME_COMPUTE);
     return status;
 }

@@ -33,7 +33,7 @@ struct trainer {
     struct net *net;
     struct train_state *state;
     float *grads[TREE_MAX];  /* [0] ends as the mean gradient of this rank's part; the others hold partial sums of the
-                              * tree over leaves and are zero between steps */
+                              * tree over leaves */
     struct reducer *reducer; /* of the tree; NULL for MPI_Allreduce */
     double *squares;         /* of the gradient, of each block */
     uint8_t *pixels;         /* of a microbatch, like the next six */

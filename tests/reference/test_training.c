@@ -77,6 +77,7 @@ static void run_open(struct run *r, const struct reference *file, const char *na
     r->net = network_create(&r->options, r->batch, NET_TRAINING, false, &r->params);
     r->flat = net_flat_size(r->net);
     r->grads = zeros(r->flat, sizeof(float));
+    for (size_t i = 0; i < r->flat; i++) r->grads[i] = NAN; /* to be overwritten, padding as well */
     r->exp_avg = zeros(r->flat, sizeof(float));
     r->exp_avg_sq = zeros(r->flat, sizeof(float));
     for (int i = 0; i < r->n_ema; i++) {
@@ -115,7 +116,7 @@ static void gradient(struct run *r, uint32_t step, double *loss)
         times[i] = diffusion_model_timestep(r->diffusion, (int)t[i]);
     }
     for (size_t k = 0; k < batch * n; k++) input[k] = (float)x_t[k];
-    struct net_run run = {.n = r->batch, .timesteps = times, .labels = labels};
+    struct net_run run = {.n = r->batch, .timesteps = times, .labels = labels, .set_grads = true};
     net_forward(r->net, &run);
     for (size_t i = 0; i < batch; i++) {
         struct loss_terms terms;
@@ -124,7 +125,6 @@ static void gradient(struct run *r, uint32_t step, double *loss)
                         net_output_grad(r->net) + i * out);
         loss[i] = terms.loss;
     }
-    memset(r->grads, 0, r->flat * sizeof(float));
     net_backward(r->net, &run, r->grads);
     void *arrays[] = {planes, x_start, noise, x_t, weights, times, t, labels};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
