@@ -123,6 +123,8 @@ bool path_is_folder(const char *path);
 enum iddpm_status path_write_text(const char *path, const char *text);
 /* Reads a whole text file into *out (free()); `limit` bytes at most, else an error. */
 enum iddpm_status path_read_text(const char *path, size_t limit, char **out);
+/* Reads a whole text file of fewer than `size` bytes into out[size]; takes no memory. */
+enum iddpm_status path_read_small(const char *path, size_t size, char *out);
 enum iddpm_status path_sync_folder(const char *path); /* fsync of a folder after a rename */
 
 /* ---- stop flags (stop.c) ----------------------------------------------------------------------------------------- */

@@ -99,6 +99,31 @@ enum iddpm_status path_read_text(const char *path, size_t limit, char **out)
     return IDDPM_OK;
 }
 
+static int read_all(int fd, size_t size, char *out, size_t *length)
+{
+    ssize_t n = 1;
+    for (*length = 0; n && *length < size;) {
+        n = read(fd, out + *length, size - *length);
+        if (n < 0 && errno != EINTR) return errno;
+        if (n > 0) *length += (size_t)n;
+    }
+    return 0;
+}
+
+enum iddpm_status path_read_small(const char *path, size_t size, char *out)
+{
+    size_t length = 0;
+    out[0] = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
+    int error = read_all(fd, size, out, &length);
+    close(fd);
+    out[length < size ? length : 0] = 0;
+    if (error) return iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(error));
+    if (length < size) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: longer than %zu bytes, which is the most allowed here", path, size - 1);
+}
+
 enum iddpm_status path_sync_folder(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

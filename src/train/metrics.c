@@ -56,18 +56,31 @@ static int collect(const struct metrics *metrics, const struct train_state *stat
     return n;
 }
 
-/* A whole line for each file; the heading of the table too when that is still empty. */
-static void put_line(const struct field *fields, int n, bool heading, FILE *json, FILE *csv)
+struct text {
+    size_t length;
+    char v[FIELDS_MAX * 2 * (sizeof((struct field *)0)->name + 24)];
+};
+
+static __attribute__((format(printf, 2, 3))) void put(struct text *text, const char *format, ...)
 {
-    for (int i = 0; i < n && heading; i++) fprintf(csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
+    va_list args;
+    va_start(args, format);
+    text->length += (size_t)vsnprintf(text->v + text->length, sizeof text->v - text->length, format, args);
+    va_end(args);
+}
+
+/* A whole line for each file; the heading of the table too when that is still empty. */
+static void put_line(const struct field *fields, int n, bool heading, struct text *json, struct text *csv)
+{
+    for (int i = 0; i < n && heading; i++) put(csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
     for (int i = 0; i < n; i++) {
         if (isfinite(fields[i].value)) {
-            fprintf(json, "%s\"%s\": %.10g", i ? ", " : "{", fields[i].name, fields[i].value);
-            fprintf(csv, "%.10g", fields[i].value);
+            put(json, "%s\"%s\": %.10g", i ? ", " : "{", fields[i].name, fields[i].value);
+            put(csv, "%.10g", fields[i].value);
         }
-        fputs(i < n - 1 ? "," : "\n", csv);
+        put(csv, i < n - 1 ? "," : "\n");
     }
-    fputs("}\n", json);
+    put(json, "}\n");
 }
 
 static int append(int file, const char *text, size_t length)
@@ -85,17 +98,12 @@ static enum iddpm_status append_both(const struct metrics *metrics, const struct
 {
     int files[2] = {fileno(metrics->json), fileno(metrics->csv)}, error = 0;
     off_t before[2] = {lseek(files[0], 0, SEEK_END), lseek(files[1], 0, SEEK_END)};
-    char *text[2] = {NULL, NULL};
-    size_t length[2];
-    FILE *streams[2] = {open_memstream(&text[0], &length[0]), open_memstream(&text[1], &length[1])};
-    if (streams[0] && streams[1]) put_line(fields, n, before[1] == 0, streams[0], streams[1]);
+    struct text text[2];
+    text[0].length = text[1].length = 0;
+    put_line(fields, n, before[1] == 0, &text[0], &text[1]);
+    for (int i = 0; i < 2 && !error; i++) error = append(files[i], text[i].v, text[i].length);
     for (int i = 0; i < 2; i++)
-        if (!streams[i] || fclose(streams[i]) != 0) error = ENOMEM;
-    for (int i = 0; i < 2 && !error; i++) error = append(files[i], text[i], length[i]);
-    for (int i = 0; i < 2; i++) {
         if (error && ftruncate(files[i], before[i]) != 0) log_warn("metrics: half a line stays: %s", strerror(errno));
-        free(text[i]);
-    }
     if (!error) return IDDPM_OK;
     return iddpm_error(IDDPM_FAILED, "metrics.jsonl or progress.csv: cannot write: %s", strerror(error));
 }

@@ -28,9 +28,9 @@ static const char *const field_names[OWNER_FIELDS] = {"job",     "cluster", "arr
  */
 static enum iddpm_status read_record(const char *path, struct owner_record *out, bool *there)
 {
-    char *text;
+    char text[1 << 14]; /* a loop of training comes here, which takes no memory */
     *out = (struct owner_record){0};
-    enum iddpm_status status = path_read_text(path, 1 << 16, &text);
+    enum iddpm_status status = path_read_small(path, sizeof text, text);
     *there = status == IDDPM_OK || path_exists(path);
     if (!*there) return IDDPM_OK;
     TRY(status);
@@ -41,7 +41,6 @@ static enum iddpm_status read_record(const char *path, struct owner_record *out,
             if (strncmp(line, field_names[i], length) == 0 && strncmp(line + length, ": ", 2) == 0)
                 snprintf(out->v[i], sizeof out->v[i], "%.200s", line + length + 2);
         }
-    free(text);
     return IDDPM_OK;
 }
 
@@ -88,25 +87,23 @@ static void describe(const struct owner_record *record, char *out, size_t size)
 static int64_t process_start(int64_t pid)
 {
     enum { STATE = 3, STARTTIME = 22 };
-    char path[64], *text;
+    char path[64], text[4096];
     int64_t start = 0;
     snprintf(path, sizeof path, "/proc/%" PRId64 "/stat", pid);
-    if (path_read_text(path, 1 << 16, &text) != IDDPM_OK) return 0;
+    if (path_read_small(path, sizeof text, text) != IDDPM_OK) return 0;
     const char *field = strrchr(text, ')'); /* the name before it may hold anything */
     bool alive = field && strncmp(field, ") ", 2) == 0 && !strchr("ZXx", field[2]);
     for (int i = STATE - 1; field && i < STARTTIME; i++) field = strchr(field + 1, ' ');
     if (alive && field) start = strtoll(field, NULL, 10);
-    free(text);
     return start;
 }
 
 static void describe_machine(char *out, size_t size)
 {
-    char space[64] = "", *boot;
+    char space[64] = "", boot[256];
     if (readlink("/proc/self/ns/pid", space, sizeof space - 1) < 0) space[0] = 0;
-    bool known = path_read_text("/proc/sys/kernel/random/boot_id", 256, &boot) == IDDPM_OK;
-    snprintf(out, size, "%.*s %s", known ? (int)strcspn(boot, "\n") : 0, known ? boot : "", space);
-    if (known) free(boot);
+    path_read_small("/proc/sys/kernel/random/boot_id", sizeof boot, boot); /* "" when it is not known */
+    snprintf(out, size, "%.*s %s", (int)strcspn(boot, "\n"), boot, space);
 }
 
 static enum iddpm_status describe_me(struct owner_record *me, const struct train_job *job)
