@@ -30,6 +30,10 @@ int kernels_threads(void);
 /* After kernels_set_threads: has OpenBLAS take the buffers of all threads now, once there is known to be memory for
  * them. It would take them at its first products, and where there is none try again for ever. */
 enum iddpm_status kernels_reserve(void);
+/* After kernels_set_threads: the processors that any of the threads may run on, as the system numbers them: bit i % 64
+ * of mask[i / 64]. All zero when the system does not say. */
+#define KERNELS_CORES_WORDS 64
+void kernels_cores(uint64_t mask[KERNELS_CORES_WORDS]);
 /* Denormals to zero on the calling thread and on all OpenMP threads. */
 void kernels_flush_denormals(void);
 

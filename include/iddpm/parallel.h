@@ -44,6 +44,25 @@ void parallel_barrier(const struct parallel *parallel);
 _Noreturn void parallel_abort(const struct parallel *parallel, enum iddpm_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- ranks that share processors (crowding.c) -------------------------------------------------------------------- */
+
+#define SEAT_WORDS 64
+struct seat {                  /* of one rank */
+    uint64_t mask[SEAT_WORDS]; /* processors that it may use: bit i % 64 of mask[i / 64]; all zero: not known */
+    int threads;
+};
+/* `ranks` ranks of a node with `threads` threads in all have no more than `cores` processors, which are fewer. ranks 0:
+ * there is no such place. */
+struct crowding {
+    int ranks, threads, cores;
+    char host[64];
+};
+/* Among the n ranks of one node: in all processors that they have together, or in those of one of them. host is left
+ * empty. */
+struct crowding crowding_find(int n, const struct seat *seats);
+/* Collective: of the node of the lowest rank that is crowded; the same on all ranks. */
+enum iddpm_status parallel_crowding(const struct parallel *parallel, const struct seat *mine, struct crowding *out);
+
 /* ---- watchdog (watchdog.c) --------------------------------------------------------------------------------------- */
 
 /* Collective. Starts a thread in every rank that ends the process when the main thread has said nothing by watchdog_at

@@ -28,6 +28,23 @@ static enum iddpm_status agree_isa(const struct parallel *parallel, const char *
     return status;
 }
 
+/* Collective. Results are the same, but slow: each waits for those that share its processors. */
+static enum iddpm_status warn_of_crowding(const struct parallel *parallel)
+{
+    _Static_assert(SEAT_WORDS == KERNELS_CORES_WORDS, "one mask");
+    struct seat seat = {.threads = kernels_threads()};
+    struct crowding c;
+    kernels_cores(seat.mask);
+    TRY(parallel_crowding(parallel, &seat, &c));
+    if (c.ranks)
+        log_warn("%d rank%s with %d thread%s in all share%s %d processor%s of %s: give each rank as many as it has "
+                 "threads (mpirun --map-by slot:PE=THREADS --bind-to core, srun --cpus-per-task=THREADS), or start "
+                 "fewer",
+                 c.ranks, c.ranks > 1 ? "s" : "", c.threads, c.threads > 1 ? "s" : "", c.ranks > 1 ? "" : "s", c.cores,
+                 c.cores > 1 ? "s" : "", c.host);
+    return IDDPM_OK;
+}
+
 enum iddpm_status cli_start(const struct cli *cli, const struct config *config)
 {
     enum iddpm_status status = kernels_select(cli->isa);
@@ -37,5 +54,7 @@ enum iddpm_status cli_start(const struct cli *cli, const struct config *config)
     kernels_set_threads(config && config->parallel.threads > 0 ? (int)config->parallel.threads : cli->threads);
     kernels_flush_denormals();
     if (status == IDDPM_OK) status = kernels_reserve();
-    return ranks ? parallel_agree(&cli->parallel, status) : status;
+    if (!ranks) return status;
+    TRY(parallel_agree(&cli->parallel, status));
+    return warn_of_crowding(&cli->parallel);
 }
