@@ -75,6 +75,9 @@ enum iddpm_status train_run(const struct parallel *parallel, struct config *conf
  * differs in more than intervals, total_steps, store and what changes no result. Not collective. */
 enum iddpm_status run_check(const struct config *config, bool *exists);
 
+/* For the configuration that a run was recorded with: a key that it lacks came later, and gets what was done before. */
+enum iddpm_status run_complete_config(struct config *config);
+
 /* Paths of a run folder: RUN/checkpoints; the newest checkpoint that opens and whose checksums agree, naming damaged
  * ones in warnings. *step -1 and path "" when there is none. Not collective. */
 enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *step);

@@ -15,7 +15,9 @@ static enum iddpm_status read_config(const struct cli *cli, struct config **out)
     if (run && !path_exists(path))
         return iddpm_error(IDDPM_USAGE, "%s: no run is in this folder (no config.yaml)", target);
     TRY(config_load(out, run ? path : target, cli->argc - 1, (const char *const *)cli->argv + 1));
-    return run ? config_set(*out, "run.dir", target) : IDDPM_OK; /* it may have been moved */
+    if (!run) return IDDPM_OK;
+    TRY(run_complete_config(*out));
+    return config_set(*out, "run.dir", target); /* it may have been moved */
 }
 
 /* Collective. All ranks have the configuration that rank 0 has read. */

@@ -70,6 +70,18 @@ static const char *const free_keys[] = {
     "run.dir",           "parallel.threads",   "parallel.overlap",    "parallel.watchdog",
     "data.cache",        "data.eval_path",     "data.local",          NULL};
 
+/* The value that a later key would have had; those whose default changes nothing need none. */
+static const struct {
+    const char *key, *value;
+} former[] = {{"parallel.kernels", "direct"}};
+
+enum iddpm_status run_complete_config(struct config *config)
+{
+    for (size_t i = 0; i < sizeof former / sizeof *former; i++)
+        if (!config_is_set(config, former[i].key)) TRY(config_set(config, former[i].key, former[i].value));
+    return IDDPM_OK;
+}
+
 enum iddpm_status run_check(const struct config *config, bool *exists)
 {
     char path[PATH_SIZE];
@@ -79,7 +91,8 @@ enum iddpm_status run_check(const struct config *config, bool *exists)
     *exists = path_exists(path);
     if (!*exists) return IDDPM_OK;
     TRY(config_load(&there, path, 0, NULL));
-    enum iddpm_status status = config_difference(config, there, free_keys, &difference);
+    enum iddpm_status status = run_complete_config(there);
+    if (status == IDDPM_OK) status = config_difference(config, there, free_keys, &difference);
     config_destroy(there);
     if (status == IDDPM_OK && difference)
         status = iddpm_error(IDDPM_USAGE,

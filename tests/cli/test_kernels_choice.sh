@@ -42,4 +42,14 @@ echo "8x8 32 to" >>measured/kernels.txt
 expect 1 ranks 2 train measured train.total_steps=8
 says "measured/kernels.txt: cannot be read: '8x8 32 to'; remove it, and the kernels will be measured again"
 counts 1 "cannot be read"
+
+# a run from before there was a choice goes on with what it had
+tiny_run old parallel.kernels=direct total_steps=2
+sed -i '/kernels:/d' old/config.yaml
+expect 2 "$iddpm" train tiny.yaml run.dir=old
+says "parallel.kernels: auto here, direct there"
+expect 0 "$iddpm" train old train.total_steps=4
+grep -q 'kernels: direct' old/config.yaml || complain "an old run goes on with $(grep kernels old/config.yaml)"
+tiny_run direct-4 parallel.kernels=direct total_steps=4
+[ "$(metrics old)" = "$(metrics direct-4)" ] || complain "an old run does not go on with direct kernels"
 finish
