@@ -1,8 +1,8 @@
 """The authors' code on PyTorch, timed on what our benchmarks do: one JSON line, fields as ours.
 
-usage: IDDPM_AUTHORS=CHECKOUT python3 authors.py train_step|forward MODEL BATCH STEPS THREADS
+usage: IDDPM_AUTHORS=CHECKOUT python3 authors.py train_step|forward MODEL BATCH STEPS THREADS [LAYOUT]
 CHECKOUT is a checkout of openai/improved-diffusion; it is imported, nothing of it is changed. MODEL: cifar10 or imagenet64.
-Both memory layouts of PyTorch are tried, and the faster is reported.
+Both memory layouts of PyTorch are tried, and the faster is reported; or only contiguous or channels_last.
 """
 import json
 import os
@@ -22,6 +22,11 @@ MODELS = {  # image size, dropout
     "cifar10": (32, 0.3),
     "imagenet64": (64, 0.0),
 }
+FORMATS = {"contiguous": th.contiguous_format, "channels_last": th.channels_last}
+
+
+def peak_bytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def create(model):
@@ -33,7 +38,7 @@ def create(model):
 
 
 def seconds_per_step(what, name, batch, steps, layout):
-    """The least time of a step: the others are disturbed by whatever else the machine does."""
+    """The least time of a step (the others are disturbed by whatever else the machine does), and bytes of the weights."""
     th.manual_seed(0)
     size, model, diffusion = create(name)
     model = model.to(memory_format=layout)
@@ -61,18 +66,21 @@ def seconds_per_step(what, name, batch, steps, layout):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
-    return min(times[1:])
+    return min(times[1:]), sum(p.numel() * p.element_size() for p in params)
 
 
 def main():
     what, name, batch, steps, threads = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:6])
+    layouts = sys.argv[6:7] or ["contiguous", "channels_last"]
     th.set_num_threads(threads)
-    times = {label: seconds_per_step(what, name, batch, steps, layout)
-             for label, layout in (("contiguous", th.contiguous_format), ("channels_last", th.channels_last))}
+    base = peak_bytes()  # interpreter and libraries
+    times = {}
+    for layout in layouts:
+        times[layout], weights = seconds_per_step(what, name, batch, steps, FORMATS[layout])
     layout = min(times, key=times.get)
     print(json.dumps({"benchmark": what, "who": "authors", "model": name, "batch": batch, "threads": threads,
                       "images_per_s": round(batch / times[layout], 4), "seconds_per_step": round(times[layout], 4),
-                      "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "layout": layout,
+                      "peak_bytes": peak_bytes(), "base_bytes": base, "weight_bytes": weights, "layout": layout,
                       "torch": th.__version__}))
 
 

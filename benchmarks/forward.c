@@ -21,6 +21,7 @@ int main(int argc, char **argv)
     float *params;
     double *timesteps;
     bench_check(kernels_select(NULL));
+    uint64_t base = mem_peak_bytes(); /* program and libraries */
     bench_check(config_load(&config, NULL, n, overrides));
     bench_check(unet_options_from_config(config, 0, &options));
     bench_check(unet_create(&net, &options, batch, NET_INFERENCE, threads));
@@ -43,10 +44,10 @@ int main(int argc, char **argv)
         if (step > 0 && (best == 0 || seconds < best)) best = seconds;
     }
     printf("{\"benchmark\": \"forward\", \"who\": \"ours\", \"model\": \"%s\", \"batch\": %d, \"threads\": %d, "
-           "\"images_per_s\": %.4f, \"seconds_per_step\": %.4f, \"peak_bytes\": %llu, \"arena_bytes\": %zu, "
-           "\"isa\": \"%s\"}\n",
-           argv[1], batch, threads, batch / best, best, (unsigned long long)mem_peak_bytes(), net_arena_bytes(net),
-           kernels_isa());
+           "\"images_per_s\": %.4f, \"seconds_per_step\": %.4f, \"peak_bytes\": %llu, \"base_bytes\": %llu, "
+           "\"weight_bytes\": %llu, \"arena_bytes\": %zu, \"isa\": \"%s\"}\n",
+           argv[1], batch, threads, batch / best, best, (unsigned long long)mem_peak_bytes(), (unsigned long long)base,
+           (unsigned long long)(net_parameters(net) * sizeof(float)), net_arena_bytes(net), kernels_isa());
     net_destroy(net);
     config_destroy(config);
     free(params);

@@ -71,6 +71,7 @@ int main(int argc, char **argv)
     bench_check(parallel_agree(&parallel, parallel.rank == 0 ? bench_data(folder, (int)config->model.image_size,
                                                                           (int)config->model.num_classes)
                                                              : IDDPM_OK));
+    double base = parallel_max(&parallel, (double)mem_peak_bytes()); /* program and libraries */
     bench_check(train_run(&parallel, config, NULL));
     double peak = parallel_max(&parallel, (double)mem_peak_bytes());
     if (parallel.rank == 0) {
@@ -78,9 +79,10 @@ int main(int argc, char **argv)
         double batch = atof(argv[2]);
         printf("{\"benchmark\": \"train_step\", \"who\": \"ours\", \"model\": \"%s\", \"batch\": %.0f, \"ranks\": %d, "
                "\"threads\": %s, \"images_per_s\": %.4f, \"seconds_per_step\": %.4f, "
-               "\"seconds_compute\": %.4f, \"seconds_communication\": %.4f, \"peak_bytes\": %.0f, \"isa\": \"%s\"}\n",
+               "\"seconds_compute\": %.4f, \"seconds_communication\": %.4f, \"peak_bytes\": %.0f, \"base_bytes\": "
+               "%.0f, \"isa\": \"%s\"}\n",
                argv[1], batch, parallel.size, argv[4], batch / best.seconds, best.seconds, best.compute,
-               best.communication, peak, kernels_isa());
+               best.communication, peak, base, kernels_isa());
         bench_remove(folder);
     }
     config_destroy(config);
