@@ -87,7 +87,7 @@ counts 1 "holds a run with another configuration"
 expect 2 ranks 2 train tiny.yaml parallel.kernels=direct run.dir=runs/on4
 says "parallel.kernels: direct here, auto there"
 expect 2 ranks 3 train tiny.yaml run.dir=runs/no
-counts 1 "ranks"
+counts 1 "3 ranks cannot share"
 expect 2 ranks 1 train tiny.yaml run.dir=runs/no parallel.leaves=3
 says "leaves"
 expect 2 ranks 1 train tiny.yaml run.dir=runs/no image_size=16 channel_mult=1
