@@ -40,7 +40,9 @@ void kernels_flush_denormals(void);
 /* ---- 3x3 convolution, padding 1, stride 1 or 2 (conv3x3*.c) ------------------------------------------------------ */
 
 /* CONV_WINOGRADm: minimal filtering F(m x m, 3 x 3), stride 1 only; 2.25 and 4 times fewer multiplications, errors of
- * 2e-5 of the output's size at most (conv3x3_winograd.h). A layer keeps one algorithm in all of the calls below. */
+ * 2e-5 of the output's size at most (conv3x3_transform.h). With bfloat16 activations direct (but for the weights'
+ * gradient) and F(2x2) round both operands of their products to bfloat16, F(4x4) keeps float32: errors of 6e-3 of the
+ * largest output at most. A layer keeps one algorithm in all of the calls below. */
 enum conv_algorithm { CONV_DIRECT, CONV_WINOGRAD2, CONV_WINOGRAD4 };
 
 struct conv_shape {
@@ -52,8 +54,8 @@ struct conv_shape {
     enum element element;
 };
 
-/* The algorithm of a layer, a function of the choice, the instruction set and h, w, c_in, c_out and stride alone. AUTO:
- * the fastest in measurements; WINOGRAD: CONV_WINOGRAD4 wherever the stride is 1. */
+/* The algorithm of a layer, a function of the choice, the instruction set, the element and h, w, c_in, c_out and stride
+ * alone. AUTO: the fastest in measurements; WINOGRAD: CONV_WINOGRAD4 wherever the stride is 1. */
 enum conv_choice { CONV_CHOICE_DIRECT, CONV_CHOICE_WINOGRAD, CONV_CHOICE_AUTO };
 enum conv_algorithm conv3x3_algorithm(enum conv_choice choice, const struct conv_shape *shape);
 

@@ -333,7 +333,10 @@ static void block_multiply(const struct call *call, const struct plan *plan, con
             ahead_fetch(ahead);
             tile.v = v + (size_t)p * plan->v.stride + (size_t)(first * width);
             tile.m = m + (size_t)p * plan->m_stride + (size_t)(first * vectors) * LANES;
-            (plan->v.depth == 1 ? tile_adders : deep_tile_adders)[vectors - 1][rows / 2 - 1](&tile);
+            if (plan->v.depth == 1)
+                tile_adders[vectors - 1][rows / 2 - 1](&tile);
+            else
+                deep_tile_adders[vectors - 1][rows / 2 - 1](&tile);
         }
         if (out >= 0)
             for (int k = product->tiles * p / points; k < product->tiles * (p + 1) / points; k++)

@@ -6,7 +6,9 @@
 
 #include <omp.h>
 
-#define CHUNK 160 /* tiles, at most; fewer write and read dU more often */
+#define CHUNK 160                 /* tiles, at most; fewer write and read dU more often */
+#define CHUNK_FLOATS (1200 << 10) /* of V and D of one of several chunks, about: more fall out of the last cache */
+#define CHUNK_MIN 64
 #define C_GROUP 64
 #define PANEL_GROUP (64 / PANEL * PANEL)
 #define RUN 8 /* tiles whose transformation is one piece of work */
@@ -27,7 +29,9 @@ static struct plan plan_make(const struct conv_shape *shape, int m)
 {
     struct plan plan = {.shape = shape, .tiling = tiling_make(m, shape->n, shape->h, shape->w)};
     size_t points = (size_t)plan.tiling.points;
-    plan.chunks = ceil_div(plan.tiling.tiles, CHUNK);
+    int most = CHUNK, fit = CHUNK_FLOATS / (plan.tiling.points * (shape->c_in + shape->c_out));
+    if (plan.tiling.tiles > CHUNK) most = fit < CHUNK_MIN ? CHUNK_MIN : min_int(fit, CHUNK);
+    plan.chunks = ceil_div(plan.tiling.tiles, most);
     plan.chunk = ceil_div(plan.tiling.tiles, plan.chunks);
     plan.chunk_runs = ceil_div(plan.chunk, RUN);
     plan.runs = plan.chunks * plan.chunk_runs;
@@ -165,7 +169,10 @@ static void block_multiply(const struct plan *plan, const struct arrays *a, size
             tile.sums = sums + p * plan->sums_stride + row * PANEL_GROUP + panel - o;
             for (int r = rows; r < min_int(rows + TILE, v_width - row); r++) /* the next tile's sums */
                 for (int k = 0; k < vectors * LANES; k += 16) __builtin_prefetch(tile.sums + r * PANEL_GROUP + k);
-            (plan->v.depth == 1 ? tile_adders : deep_tile_adders)[vectors - 1][rows / 2 - 1](&tile);
+            if (plan->v.depth == 1)
+                tile_adders[vectors - 1][rows / 2 - 1](&tile);
+            else
+                deep_tile_adders[vectors - 1][rows / 2 - 1](&tile);
         }
     }
 }
