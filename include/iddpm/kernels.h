@@ -41,8 +41,8 @@ void kernels_flush_denormals(void);
 
 /* CONV_WINOGRADm: minimal filtering F(m x m, 3 x 3), stride 1 only; 2.25 and 4 times fewer multiplications, errors of
  * 2e-5 of the output's size at most (conv3x3_transform.h). With bfloat16 activations direct (but for the weights'
- * gradient) and F(2x2) round both operands of their products to bfloat16, F(4x4) keeps float32: errors of 6e-3 of the
- * largest output at most. A layer keeps one algorithm in all of the calls below. */
+ * gradient) and F(2x2) round both operands of their products to bfloat16, F(4x4) keeps float32: errors within 1e-2 of
+ * the largest output. A layer keeps one algorithm in all of the calls below. */
 enum conv_algorithm { CONV_DIRECT, CONV_WINOGRAD2, CONV_WINOGRAD4 };
 
 struct conv_shape {
