@@ -88,7 +88,6 @@ int graph_op(struct net *net, struct op op, int h, int w, int c)
     if (op.out == NONE || !more(net, &net->ops, &net->room_ops, net->n_ops, sizeof *net->ops)) return NONE;
     op.n_params = op.param == NONE ? 0 : (int)net->n_params - op.param;
     op.saved = op.scratch[PASS_FORWARD] = op.scratch[PASS_BACKWARD] = op.again = NONE;
-    if (op.kind->in_place) net->values[op.out].parent = op.in[0];
     net->ops[net->n_ops++] = op;
     return op.out;
 }

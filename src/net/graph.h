@@ -9,7 +9,7 @@ enum { OP_INPUTS = 3, OP_RESIDUAL = 2, NONE = -1 }; /* input OP_RESIDUAL is adde
 
 enum { PASS_FORWARD, PASS_BACKWARD, PASSES };
 
-/* [n][h][w][c]. A value with a parent is a slice of it (concatenation), or the same memory (an op in place). */
+/* [n][h][w][c]. A value with a parent is a slice of it (concatenation). */
 struct value {
     int h, w, c;
     enum element element;      /* of the value and of its gradient */
@@ -44,8 +44,8 @@ struct op {
     bool accumulate[OP_INPUTS]; /* add to the input's gradient instead of setting it */
     int saved;                  /* buffer, NONE without */
     int scratch[PASSES];
-    size_t packed[PASSES];  /* offsets of packed weights */
-    int again, again_count; /* ops that are to be done again before the backward pass of this one; NONE */
+    size_t packed[PASSES]; /* offsets of packed weights */
+    int again;             /* the op that is to be done again before the backward pass of this one; NONE */
 };
 
 /* One row per kind of op. Sizes are in floats. NULL functions mean nothing to do. */
@@ -56,7 +56,6 @@ struct op_kind {
     /* The output once more, in the backward pass; for ops so cheap that their output is not worth its memory. */
     void (*again)(const struct net *net, const struct op *op, const struct net_run *run);
     unsigned reads_in_backward;                                    /* bit i: input i's values */
-    bool in_place;                                                 /* the output is input 0's memory */
     size_t (*saved)(const struct net *net, const struct op *op);   /* kept from forward to backward */
     size_t (*scratch)(const struct net *net, const struct op *op); /* during one call */
     uint64_t (*macs)(const struct net *net, const struct op *op);  /* of one image */

@@ -72,7 +72,7 @@ static void share_residual_grad(struct net *net, const struct op *op)
     const struct value *from = &net->values[op->out], *to = &net->values[op->in[OP_RESIDUAL]];
     if (from->parent != NONE || to->parent != NONE) return;
     int gone = to->grad_buffer;
-    for (size_t v = 0; v < net->n_values; v++) /* in-place ops may have made others of the same memory */
+    for (size_t v = 0; v < net->n_values; v++) /* residuals of residuals may share it already */
         if (net->values[v].grad_buffer == gone) net->values[v].grad_buffer = from->grad_buffer;
 }
 
@@ -85,7 +85,7 @@ static void plan_gradients(struct net *net)
         for (int k = 0; k < OP_INPUTS; k++) {
             int v = op->in[k];
             if (v == NONE || !net->values[v].needs_grad) continue;
-            op->accumulate[k] = !op->kind->in_place && grad_written(net, v);
+            op->accumulate[k] = grad_written(net, v);
             if (k == OP_RESIDUAL && !op->accumulate[k]) share_residual_grad(net, op);
             net->values[v].grad_written = true;
         }
@@ -127,35 +127,24 @@ static int first_backward_reader(const struct net *net, int buffer)
     return NONE;
 }
 
-/* The ops from `first` on that write this buffer, or 0 when not all of them can be done again from values which stay.
- */
-static int count_again(const struct net *net, int first, int buffer)
+/* Whether its output can be made again from values which stay. */
+static bool can_be_done_again(const struct net *net, const struct op *op)
 {
-    int count = 0;
-    for (int i = 0; i < (int)net->n_ops; i++) {
-        const struct op *op = &net->ops[i];
-        if (net->values[op->out].buffer != buffer) continue;
-        if (!op->kind->again || i != first + count++) return 0;
-        for (int k = 0; k < OP_INPUTS; k++) {
-            if (op->in[k] == NONE || net->values[op->in[k]].buffer == buffer) continue;
-            if (!reads_in_backward(op, k) || net->values[op->in[k]].again != NONE) return 0;
-        }
-    }
-    return count;
+    if (!op->kind->again || net->values[op->out].parent != NONE) return false;
+    for (int k = 0; k < OP_INPUTS; k++)
+        if (op->in[k] != NONE && (!reads_in_backward(op, k) || net->values[op->in[k]].again != NONE)) return false;
+    return true;
 }
 
 /* What costs little to make is not kept for the backward pass, but made again before its first reader there. */
 static void plan_again(struct net *net)
 {
     for (int i = 0; i < (int)net->n_ops && net->status == IDDPM_OK; i++) {
-        int buffer = net->values[net->ops[i].out].buffer, count = count_again(net, i, buffer);
-        int reader = count ? first_backward_reader(net, buffer) : NONE;
+        struct value *value = &net->values[net->ops[i].out];
+        int reader = can_be_done_again(net, &net->ops[i]) ? first_backward_reader(net, value->buffer) : NONE;
         if (reader == NONE || net->ops[reader].again != NONE) continue;
-        int again = new_buffer(net, net->buffers[buffer].floats);
-        for (size_t v = 0; v < net->n_values; v++)
-            if (net->values[v].buffer == buffer) net->values[v].again = again;
+        value->again = new_buffer(net, net->buffers[value->buffer].floats);
         net->ops[reader].again = i;
-        net->ops[reader].again_count = count;
     }
 }
 

@@ -103,10 +103,7 @@ void net_backward(struct net *net, const struct net_run *run, float *grads)
     for (size_t i = net->n_ops; i-- > 0;) {
         const struct op *op = &net->ops[i];
         if (!op->kind->backward || !net->values[op->out].needs_grad) continue;
-        for (int k = 0; k < op->again_count; k++) {
-            const struct op *again = &net->ops[op->again + k];
-            again->kind->again(net, again, run);
-        }
+        if (op->again != NONE) net->ops[op->again].kind->again(net, &net->ops[op->again], run);
         size_t first, count = op_elements(net, op, &first);
         if (run->set_grads) clear_floats(count, grads + first); /* here and not before: it stays in the cache */
         op->kind->backward(net, op, run, grads);
