@@ -32,7 +32,8 @@ static void every_thread_gets_a_buffer(void **state)
     (void)state;
     double one = reserved(1), others = reserved(THREADS);
     print_message("1 thread: %.0f MB, %d others: %.0f MB\n", one / 0x1p20, THREADS - 1, others / 0x1p20);
-    assert_true(one >= 0x1p20 && others >= (THREADS - 1) * one);
+    /* what else the first call maps is less than the buffer that would be missing */
+    assert_true(one >= 0x1p20 && others >= (THREADS - 1.5) * one);
     assert_true(reserved(THREADS) < one); /* they are kept */
 }
 
