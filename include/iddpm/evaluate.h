@@ -129,7 +129,31 @@ enum iddpm_status samples_write_png(const struct samples *samples, const char *p
  * image_sample.py. */
 enum iddpm_status samples_write_npz(const struct samples *samples, const char *path);
 
-/* ---- pictures of a run, by gnuplot (gnuplot.c, plot_loss.c, plot_vb.c) ------------------------------------------- */
+/* ---- pictures by gnuplot (gnuplot.c), of a run (plot_loss.c, plot_vb.c) -------------------------------------------
+ */
+
+/* A picture in the making. gnuplot is given commands and data through a pipe; nothing half-written takes its name. */
+struct gnuplot {
+    FILE *script; /* commands go here, behind the style of our pictures */
+    char *text;
+    size_t length;
+    int formats;
+    char path[PATH_SIZE]; /* without its ending */
+};
+/* Begins `path`: NAME.png, or without that ending both NAME.png and NAME.svg from the one script. */
+enum iddpm_status gnuplot_begin(struct gnuplot *plot, const char *path);
+/* 'text' as a gnuplot string, to the script. */
+void gnuplot_string(struct gnuplot *plot, const char *text);
+/* A data block $name of n rows x, y; y that are no positive finite number (nothing for a logarithmic axis) are left
+ * out. */
+void gnuplot_data(struct gnuplot *plot, const char *name, size_t n, const double *x, const double *y);
+/* Runs gnuplot on the script and puts the pictures in their places; `status` is passed through when it is an error
+ * already. IDDPM_FAILED names the package when there is no gnuplot. */
+enum iddpm_status gnuplot_end(struct gnuplot *plot, enum iddpm_status status);
+
+/* Mean over a window of 2/25 of n values at most, centred so that a falling curve is not moved; at the end, where it is
+ * flat, over what there is of it. Missing values (NAN) do not count. */
+void curve_smooth(size_t n, const double *y, double *out);
 
 /* Losses of RUN/progress.csv against steps, raw and smoothed, as PNG. */
 enum iddpm_status plot_loss(const char *run, const char *path);

@@ -1,4 +1,4 @@
-#include "gnuplot.h"
+#include "iddpm/evaluate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +10,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+enum { PNG, SVG, FORMATS };
+static const char *const endings[FORMATS] = {".png", ".svg"};
+static const char *const terminals[FORMATS] = {
+    "pngcairo size 1200,750 font 'sans,15' linewidth 1.5 enhanced",
+    "svg size 1200,750 font 'sans,15' linewidth 1.5 enhanced background '#ffffff'"};
+
 /* Large enough for a report, with the colours of Okabe and Ito, which colour-blind readers can tell apart. */
-static const char style[] = "set terminal pngcairo size 1200,750 font 'sans,15' linewidth 1.5 enhanced\n"
-                            "set encoding utf8\n"
+static const char style[] = "set encoding utf8\n"
                             "set border 3 linecolor '#404040'\n"
                             "set tics nomirror out textcolor '#404040'\n"
                             "set grid xtics ytics linetype 1 linecolor '#e4e4e4' linewidth 0.7\n"
@@ -24,29 +29,36 @@ static const char style[] = "set terminal pngcairo size 1200,750 font 'sans,15' 
                             "set linetype 5 linecolor '#e69f00'\nset linetype 6 linecolor '#56b4e9'\n"
                             "set linetype 7 linecolor '#000000'\nset linetype 8 linecolor '#999999'\n";
 
+static bool is_png(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 4 && strcmp(path + length - 4, endings[PNG]) == 0;
+}
+
 enum iddpm_status gnuplot_begin(struct gnuplot *plot, const char *path)
 {
-    *plot = (struct gnuplot){0};
+    *plot = (struct gnuplot){.formats = is_png(path) ? 1 : FORMATS};
     if (strlen(path) >= PATH_SIZE) return iddpm_error(IDDPM_USAGE, "the path of the picture is too long");
     strcpy(plot->path, path);
-    snprintf(plot->temporary, sizeof plot->temporary, "%s.tmp", path);
+    if (plot->formats == 1) plot->path[strlen(path) - strlen(endings[PNG])] = 0;
     plot->script = open_memstream(&plot->text, &plot->length);
     if (!plot->script) return iddpm_error(IDDPM_FAILED, "%s: no memory for its commands", path);
-    fputs(style, plot->script);
-    fputs("set output ", plot->script);
-    gnuplot_string(plot, plot->temporary);
-    fputc('\n', plot->script);
     return IDDPM_OK;
+}
+
+static void put_string(FILE *script, const char *text)
+{
+    fputc('\'', script);
+    for (; *text; text++) {
+        if (*text == '\'') fputc('\'', script);
+        fputc((unsigned char)*text < ' ' ? ' ' : *text, script);
+    }
+    fputc('\'', script);
 }
 
 void gnuplot_string(struct gnuplot *plot, const char *text)
 {
-    fputc('\'', plot->script);
-    for (; *text; text++) {
-        if (*text == '\'') fputc('\'', plot->script);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, plot->script);
-    }
-    fputc('\'', plot->script);
+    put_string(plot->script, text);
 }
 
 void gnuplot_data(struct gnuplot *plot, const char *name, size_t n, const double *x, const double *y)
@@ -70,15 +82,40 @@ static int start(int read_end, pid_t *child)
     return error;
 }
 
-/* A gnuplot that ended early is seen by its status, not by a SIGPIPE here. */
+static bool send(int fd, const char *text, size_t length)
+{
+    while (length) {
+        ssize_t n = write(fd, text, length);
+        if (n < 0 && errno != EINTR) return false;
+        if (n > 0) text += n, length -= (size_t)n;
+    }
+    return true;
+}
+
+static void picture_path(const struct gnuplot *plot, int format, const char *behind, size_t size, char *out)
+{
+    snprintf(out, size, "%s%s%s", plot->path, endings[format], behind);
+}
+
+enum { PICTURE_PATH = PATH_SIZE + 16 };
+
+/* The script once for each format. A gnuplot that ended early is seen by its status, not by a SIGPIPE here. */
 static void send_script(const struct gnuplot *plot, int fd)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
     sigaction(SIGPIPE, &ignore, &before);
-    for (size_t sent = 0; sent < plot->length;) {
-        ssize_t n = write(fd, plot->text + sent, plot->length - sent);
-        if (n < 0 && errno != EINTR) break;
-        if (n > 0) sent += (size_t)n;
+    bool well = true;
+    for (int f = 0; f < plot->formats && well; f++) {
+        char *head, path[PICTURE_PATH];
+        size_t length;
+        FILE *stream = open_memstream(&head, &length);
+        if (!stream) break;
+        picture_path(plot, f, ".tmp", sizeof path, path);
+        fprintf(stream, "reset session\nset terminal %s\n%sset output ", terminals[f], style);
+        put_string(stream, path);
+        fputc('\n', stream);
+        well = fclose(stream) == 0 && send(fd, head, length) && send(fd, plot->text, plot->length);
+        free(head);
     }
     sigaction(SIGPIPE, &before, NULL);
 }
@@ -94,13 +131,14 @@ static enum iddpm_status run(const struct gnuplot *plot)
     close(fd[1]);
     if (error == ENOENT)
         return iddpm_error(IDDPM_FAILED,
-                           "%s: cannot be drawn, because there is no gnuplot; install it (Debian package "
+                           "%s.png: cannot be drawn, because there is no gnuplot; install it (Debian package "
                            "gnuplot-nox)",
                            plot->path);
     if (error) return iddpm_error(IDDPM_FAILED, "gnuplot cannot be started: %s", strerror(error));
     while (waitpid(child, &end, 0) < 0 && errno == EINTR) continue;
     if (WIFEXITED(end) && WEXITSTATUS(end) == 0) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED, "%s: gnuplot failed, with its reason above; is its package gnuplot-nox complete?",
+    return iddpm_error(IDDPM_FAILED,
+                       "%s.png: gnuplot failed, with its reason above; is its package gnuplot-nox complete?",
                        plot->path);
 }
 
@@ -109,9 +147,14 @@ enum iddpm_status gnuplot_end(struct gnuplot *plot, enum iddpm_status status)
     bool whole = plot->script && fclose(plot->script) == 0;
     if (status == IDDPM_OK && !whole) status = iddpm_error(IDDPM_FAILED, "%s: no memory for its commands", plot->path);
     if (status == IDDPM_OK) status = run(plot);
-    if (status == IDDPM_OK && rename(plot->temporary, plot->path) != 0)
-        status = iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", plot->path, strerror(errno));
-    if (status != IDDPM_OK) unlink(plot->temporary);
+    for (int f = 0; f < plot->formats; f++) {
+        char path[PICTURE_PATH], temporary[PICTURE_PATH];
+        picture_path(plot, f, "", sizeof path, path);
+        picture_path(plot, f, ".tmp", sizeof temporary, temporary);
+        if (status == IDDPM_OK && rename(temporary, path) != 0)
+            status = iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(errno));
+        if (status != IDDPM_OK) unlink(temporary);
+    }
     free(plot->text);
     return status;
 }

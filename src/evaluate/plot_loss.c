@@ -1,5 +1,4 @@
 /* The curves of a run: RUN/progress.csv as a picture. */
-#include "gnuplot.h"
 #include "iddpm/evaluate.h"
 
 #include <math.h>
@@ -87,9 +86,7 @@ static enum iddpm_status table_read(struct table *table, const char *path)
 
 /* ---- the picture ------------------------------------------------------------------------------------------------- */
 
-/* Mean over a window, centred so that a falling curve is not moved; at the end, where it is flat, over what there is of
- * it. Missing values do not count. */
-static void smooth(size_t n, const double *y, double *out)
+void curve_smooth(size_t n, const double *y, double *out)
 {
     size_t half = n / SMOOTHING;
     for (size_t i = 0; i < n; i++) {
@@ -130,7 +127,7 @@ static enum iddpm_status draw(const struct table *table, const char *run, const 
         for (int c = LOSS; c < COLUMNS; c++) {
             char name[32];
             snprintf(name, sizeof name, "%s_smooth", names[c]);
-            smooth(table->n, table->column[c], smoothed);
+            curve_smooth(table->n, table->column[c], smoothed);
             gnuplot_data(&plot, names[c], table->n, table->column[STEP], table->column[c]);
             gnuplot_data(&plot, name, table->n, table->column[STEP], smoothed);
         }

@@ -1,5 +1,4 @@
 /* Which timesteps the bits of an image come from: figure 2 of the paper. */
-#include "gnuplot.h"
 #include "iddpm/evaluate.h"
 
 #include <math.h>

@@ -74,6 +74,27 @@ static void tables_without_losses_are_refused(void **state)
     refused(plot_loss(at("nowhere"), at("loss.png")), "nowhere/progress.csv");
 }
 
+/* A path without ending is drawn twice, from one script with all its data. */
+static void png_and_svg_come_together(void **state)
+{
+    (void)state;
+    if (!gnuplot_is_here()) skip();
+    const double x[] = {1, 2, 3}, y[] = {1, 4, 9};
+    char path[PATH_SIZE], svg[PATH_SIZE];
+    struct gnuplot plot;
+    must(path_join(path, folder, "lr-0.1"));
+    must(gnuplot_begin(&plot, path));
+    gnuplot_data(&plot, "squares", 3, x, y);
+    fputs("plot $squares using 1:2 with lines title 'only here'\n", plot.script);
+    must(gnuplot_end(&plot, IDDPM_OK));
+    check_picture(at("lr-0.1.png"));
+    must(path_join(svg, folder, "lr-0.1.svg"));
+    size_t n;
+    char *text = (char *)scratch_read(svg, &n);
+    assert_non_null(memmem(text, n, "only here", 9));
+    free(text);
+}
+
 enum { IMAGES = 2, STEPS = 3 };
 
 static void write_result(const char *path, uint64_t steps)
@@ -168,6 +189,7 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(losses_are_drawn),
+                                       cmocka_unit_test(png_and_svg_come_together),
                                        cmocka_unit_test(tables_without_losses_are_refused),
                                        cmocka_unit_test(terms_are_drawn),
                                        cmocka_unit_test(other_files_are_no_results),
