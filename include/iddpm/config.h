@@ -104,6 +104,12 @@ enum iddpm_status config_set(struct config *config, const char *key, const char 
 enum iddpm_status config_difference(const struct config *here, const struct config *there, const char *const *ignored,
                                     char **out);
 
+/* The whole name of the one key of which `part` is the last part ("lr": "train.lr"), into *name. IDDPM_USAGE when there
+ * are none or several, which are named. */
+enum iddpm_status config_key(const char *part, const char **name);
+/* The value of a key as an override takes it, written in one way ("1e-4": "0.0001"), into *out; free(). */
+enum iddpm_status config_get(const struct config *config, const char *key, char **out);
+
 /* The reference of all keys, made from the table: plain text for --help, Markdown for the documentation. */
 void config_print_help(FILE *stream, bool markdown);
 
@@ -120,5 +126,22 @@ void text_from_number(double value, char out[TEXT_NUMBER_SIZE]);
 void config_ema_group(double rate, char out[CONFIG_EMA_GROUP]);
 /* Insertions, deletions, replacements and swaps of neighbours that make one name the other (first 64 letters). */
 unsigned text_distance(const char *a, const char *b);
+
+/* ---- YAML (document.c): files that are no configurations are read with it too ------------------------------------ */
+
+struct yaml_document_s;
+struct yaml_node_s; /* of <yaml.h>, which who walks through a document includes */
+
+/* The one document of the file `name`, or of `text` when it is not NULL. `what`: such a file in messages, "study".
+ * IDDPM_USAGE with file and line when it is no YAML. */
+enum iddpm_status document_read(struct yaml_document_s **out, const char *name, const char *text, const char *what);
+void document_destroy(struct yaml_document_s *document); /* NULL is fine */
+int document_line(const struct yaml_node_s *node);
+bool document_is_null(const struct yaml_node_s *node); /* nothing, or null without quotes */
+/* What stands there, for "found ...": the text of a scalar, else "a list" or "nested keys". */
+const char *document_found(const struct yaml_node_s *node);
+/* The plain values of a list as "a,b,c", which config_set reads, into out[size]. */
+enum iddpm_status document_join(struct yaml_document_s *document, const struct yaml_node_s *list, char *out,
+                                size_t size);
 
 #endif

@@ -144,6 +144,21 @@ bool config_is_set(const struct config *config, const char *key)
     return i >= 0 && (config->origin->of[i].source == FROM_FILE || config->origin->of[i].source == FROM_COMMAND_LINE);
 }
 
+enum iddpm_status config_key(const char *part, const char **name)
+{
+    int i;
+    TRY(key_find_last(part, &i));
+    *name = keys[i].name;
+    return IDDPM_OK;
+}
+
+enum iddpm_status config_get(const struct config *config, const char *key, char **out)
+{
+    int i;
+    TRY(key_find_last(key, &i));
+    return key_text(&keys[i], config, out);
+}
+
 /* ---- writing and comparing --------------------------------------------------------------------------------------- */
 
 enum iddpm_status config_text(const struct config *config, char **out)
