@@ -16,7 +16,7 @@
 
 #include "iddpm/config.h"
 
-/* ---- the study file (file.c, points.c) --------------------------------------------------------------------------- */
+/* ---- the study file (file.c, evaluations.c, points.c) ------------------------------------------------------------ */
 
 #define STUDY_NAME 160
 #define STUDY_SAVES_MAX CONFIG_LIST_MAX
@@ -39,12 +39,13 @@ struct study_evaluation {
 };
 
 struct study_value {
-    const char *key; /* full name of a configuration key that differs between points */
-    const char *text;
+    const char *key;  /* full name of a configuration key, or budget.steps, budget.images, budget.flops */
+    const char *text; /* in the one spelling of config_get */
 };
 
 struct study_point {
-    char name[STUDY_NAME]; /* of its folder: "num_channels-64_lr-0.0001_seed-0"; does not depend on other points */
+    char name[STUDY_NAME]; /* of its folder: "num_channels-64_lr-0.0001_seed-0", the values that stand in lists; does
+                              not depend on other points */
     char run[PATH_SIZE];   /* STUDY/points/NAME */
     int n_values;
     const struct study_value *values; /* of grid and zip, the seed and the budget, in the file's order */
@@ -65,6 +66,7 @@ struct study_slurm {
 struct study {
     char file[PATH_SIZE], folder[PATH_SIZE];
     char *title;
+    char *text, *base_text; /* of the file and of its base, as they are kept in the folder */
     int n_points, n_evaluations;
     struct study_point *points;
     struct study_evaluation *evaluations;

@@ -42,6 +42,7 @@ enum iddpm_status cmd_info(struct cli *cli);
 enum iddpm_status cmd_nll(struct cli *cli);
 enum iddpm_status cmd_plot(struct cli *cli);
 enum iddpm_status cmd_sample(struct cli *cli);
+enum iddpm_status cmd_study(struct cli *cli);
 enum iddpm_status cmd_train(struct cli *cli);
 enum iddpm_status cmd_verify(struct cli *cli);
 

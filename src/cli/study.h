@@ -1,0 +1,13 @@
+/* Private to src/cli: the commands of `iddpm study`.
+ *
+ * A new one is a file study_NAME.c, its line below, and a row of the table in cmd_study.c. It is called as a command is
+ * (cli.h), with cli->command "study NAME". */
+#ifndef IDDPM_CLI_STUDY_H
+#define IDDPM_CLI_STUDY_H
+
+#include "cli.h"
+#include "iddpm/study.h"
+
+enum iddpm_status study_cmd_plan(struct cli *cli);
+
+#endif
