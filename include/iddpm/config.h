@@ -55,6 +55,7 @@ struct config {
         bool ema_warmup;
         char *schedule_sampler; /* uniform | loss-second-moment */
         int64_t log_interval, save_interval;
+        struct int_list save_steps; /* ascending; checkpoints there too, which stay */
         char *resume_checkpoint;
     } train;
     struct {

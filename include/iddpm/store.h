@@ -87,11 +87,17 @@ enum iddpm_status checkpoint_read_all(const struct parallel *parallel, const cha
 enum iddpm_status checkpoint_list(const char *folder, int64_t **steps, int *n);
 /* FOLDER/step-NNNNNNNN.h5 into out[PATH_SIZE] */
 enum iddpm_status checkpoint_path(char *out, const char *folder, int64_t step);
-/* Rank 0 only, never while a checkpoint is being written: of the checkpoints up to step `newest`, the one known to be
- * valid, removes all but the last `keep` (at least 1); later ones, damaged or passed over, neither count nor go. Those
- * whose step is a multiple of keep_every * save_interval stay; temporary files that a killed run left go. Files whose
- * name is not exactly that of a checkpoint stay. */
-enum iddpm_status checkpoint_prune(const char *folder, int64_t newest, int keep, int keep_every, int64_t save_interval);
+/* Which checkpoints stay. */
+struct checkpoint_kept {
+    int newest;     /* so many of the last ones, at least 1 */
+    int64_t period; /* those whose step is a multiple of it; 0: none */
+    int n_steps;
+    const int64_t *steps; /* [n_steps] and those of these steps */
+};
+/* Rank 0 only, never while a checkpoint is being written: removes the checkpoints up to step `newest`, the one known to
+ * be valid, that are not kept; later ones, damaged or passed over, neither count nor go. Temporary files that a killed
+ * run left go. Files whose name is not exactly that of a checkpoint stay. */
+enum iddpm_status checkpoint_prune(const char *folder, int64_t newest, const struct checkpoint_kept *kept);
 
 /* ---- plain HDF5 files of one writer: results and shards (result.c) -------------------------------------------------
  */

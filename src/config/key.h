@@ -16,6 +16,7 @@ struct key {
     bool below;          /* max itself is not allowed */
     double also;         /* a number outside the limits that is allowed, 0 if none */
     bool distinct;       /* a list of at least one number, none twice */
+    bool ascending;      /* a list of whole numbers, each above the one before */
     const char *words;   /* KEY_WORD: "linear|cosine" */
 };
 extern const struct key keys[];

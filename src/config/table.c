@@ -97,6 +97,9 @@ const struct key keys[] = {
      .max = STEPS_MAX},
     {"train.save_interval", KEY_INTEGER, AT(train.save_interval), "10000", "steps between checkpoints", .min = 1,
      .max = STEPS_MAX},
+    {"train.save_steps", KEY_INTEGERS, AT(train.save_steps), "",
+     "steps after which there is a checkpoint too, which stays whatever store.keep says", .min = 1, .max = STEPS_MAX,
+     .ascending = true},
     {"train.resume_checkpoint", KEY_TEXT, AT(train.resume_checkpoint), "",
      "checkpoint from which a new run starts, step and moments included"},
 

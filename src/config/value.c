@@ -23,6 +23,7 @@ static void print_limits(const struct key *key, FILE *stream)
         fprintf(stream, " from %.10g to %s%.10g", key->min, key->below ? "below " : "", key->max);
     if (key->also != 0) fprintf(stream, ", or %.10g", key->also);
     if (key->distinct) fprintf(stream, "; at least one, none twice");
+    if (key->ascending) fprintf(stream, "; ascending, at most %d", CONFIG_LIST_MAX);
 }
 
 void key_print_allowed(const struct key *key, FILE *stream)
@@ -124,8 +125,10 @@ static int cut_list(char *text, char *items[CONFIG_LIST_MAX])
 static bool set_integers(const struct key *key, int n, char *const items[], struct int_list *list)
 {
     struct int_list read = {.n = n};
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         if (!text_integer(items[i], &read.v[i]) || !in_limits(key, (double)read.v[i])) return false;
+        if (key->ascending && i > 0 && read.v[i] <= read.v[i - 1]) return false;
+    }
     *list = read;
     return true;
 }

@@ -104,18 +104,24 @@ enum iddpm_status checkpoint_list(const char *folder, int64_t **steps, int *n)
     return status;
 }
 
-enum iddpm_status checkpoint_prune(const char *folder, int64_t newest, int keep, int keep_every, int64_t save_interval)
+static bool stays(const struct checkpoint_kept *kept, int64_t step)
+{
+    for (int i = 0; i < kept->n_steps; i++)
+        if (kept->steps[i] == step) return true;
+    return kept->period > 0 && step % kept->period == 0;
+}
+
+enum iddpm_status checkpoint_prune(const char *folder, int64_t newest, const struct checkpoint_kept *kept)
 {
     int64_t *steps;
     int n;
     enum iddpm_status status = IDDPM_OK;
     TRY(each_name(folder, true, remove_file, NULL));
     TRY(checkpoint_list(folder, &steps, &n));
-    if (keep < 1) keep = 1; /* never the only one */
+    int keep = kept->newest > 1 ? kept->newest : 1; /* never the only one */
     while (n > 0 && steps[n - 1] > newest) n--;
-    int64_t period = keep_every > 0 && save_interval > 0 ? keep_every * save_interval : 0;
     for (int i = 0; i < n - keep && status == IDDPM_OK; i++)
-        if (!period || steps[i] % period != 0) {
+        if (!stays(kept, steps[i])) {
             char name[64];
             file_name(name, steps[i]);
             status = remove_file(NULL, folder, name, steps[i]);

@@ -65,10 +65,19 @@ enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *st
  */
 
 /* Keys that may differ when a run is continued: how long, how often, where; nothing that changes a result. */
-static const char *const free_keys[] = {
-    "train.total_steps", "train.log_interval", "train.save_interval", "store.",
-    "run.dir",           "parallel.threads",   "parallel.overlap",    "parallel.watchdog",
-    "data.cache",        "data.eval_path",     "data.local",          NULL};
+static const char *const free_keys[] = {"train.total_steps",
+                                        "train.log_interval",
+                                        "train.save_interval",
+                                        "train.save_steps",
+                                        "store.",
+                                        "run.dir",
+                                        "parallel.threads",
+                                        "parallel.overlap",
+                                        "parallel.watchdog",
+                                        "data.cache",
+                                        "data.eval_path",
+                                        "data.local",
+                                        NULL};
 
 /* The value that a later key would have had; those whose default changes nothing need none. */
 static const struct {

@@ -32,10 +32,12 @@ static enum iddpm_status save(struct saver *saver)
     watchdog_at("clearing old checkpoints away", t->state->step);
     saver->step = t->state->step;
     report(saver, path, start);
+    const struct checkpoint_kept kept = {.newest = (int)config->store.keep,
+                                         .period = config->store.keep_every * config->train.save_interval,
+                                         .n_steps = config->train.save_steps.n,
+                                         .steps = config->train.save_steps.v};
     if (t->parallel->rank == 0 &&
-        (owner_check(saver->owner) != IDDPM_OK ||
-         checkpoint_prune(saver->folder, saver->step, (int)config->store.keep, (int)config->store.keep_every,
-                          config->train.save_interval) != IDDPM_OK))
+        (owner_check(saver->owner) != IDDPM_OK || checkpoint_prune(saver->folder, saver->step, &kept) != IDDPM_OK))
         log_warn("%s", iddpm_error_text());
     return IDDPM_OK;
 }
@@ -48,12 +50,22 @@ enum iddpm_status save_now(struct saver *saver)
     return status;
 }
 
+/* The first step after `step` with a checkpoint, by train.save_interval or train.save_steps. */
+static int64_t next_due(const struct config *config, int64_t step)
+{
+    const struct int_list *steps = &config->train.save_steps;
+    int64_t next = step - step % config->train.save_interval + config->train.save_interval;
+    for (int i = 0; i < steps->n; i++)
+        if (steps->v[i] > step && steps->v[i] < next) next = steps->v[i];
+    return next;
+}
+
 enum iddpm_status save_if_due(struct saver *saver)
 {
     const struct config *config = saver->trainer->config;
-    int64_t step = saver->trainer->state->step, interval = config->train.save_interval;
-    bool regular = step % interval == 0;
-    if (!regular && step != saver->retry) return IDDPM_OK;
+    int64_t step = saver->trainer->state->step;
+    bool due = next_due(config, step - 1) == step, regular = step % config->train.save_interval == 0;
+    if (!due && step != saver->retry) return IDDPM_OK;
     if (save_now(saver) == IDDPM_OK) {
         saver->failures = 0;
         saver->retry = 0;
@@ -64,9 +76,9 @@ enum iddpm_status save_if_due(struct saver *saver)
     if (saver->failures >= config->store.max_failures)
         return iddpm_error_context(IDDPM_FAILED, "no checkpoint since step %lld, %d intervals in a row: ended",
                                    (long long)(saver->step < 0 ? 0 : saver->step), saver->failures);
-    saver->wait = regular ? config->train.log_interval : 2 * saver->wait;
+    saver->wait = due ? config->train.log_interval : 2 * saver->wait;
     saver->retry = step + saver->wait;
-    int64_t next = step - step % interval + interval;
+    int64_t next = next_due(config, step);
     log_warn("no checkpoint at step %lld (interval %d of %lld in a row, store.max_failures), training goes on, next "
              "try at step %lld: %s",
              (long long)step, saver->failures, (long long)config->store.max_failures,

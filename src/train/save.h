@@ -22,9 +22,9 @@ struct saver {
 
 /* One try: writes a checkpoint of this step, says what it cost, and clears old ones away. */
 enum iddpm_status save_now(struct saver *saver);
-/* After a step: writes a checkpoint when one is due, by train.save_interval or because one has failed. Training goes on
- * without it: it is tried again log_interval, then twice as many steps later, and so on, and at the next interval.
- * Fails when store.max_failures intervals in a row have ended so. */
+/* After a step: writes a checkpoint when one is due, by train.save_interval, train.save_steps, or because one has
+ * failed. Training goes on without it: it is tried again log_interval, then twice as many steps later, and so on, and
+ * when the next is due. Fails when store.max_failures intervals in a row have ended so. */
 enum iddpm_status save_if_due(struct saver *saver);
 /* The last checkpoint of a run, if this step has none yet. Nothing is left to train meanwhile, so up to
  * store.max_failures tries follow each other with pauses. */

@@ -84,6 +84,10 @@ keeps every "2 4 5" store.keep=1 store.keep_every=2 save_interval=1 total_steps=
 keeps newest "4 5" store.keep=2 store.keep_every=0 save_interval=1 total_steps=5
 keeps between "4 6 7" store.keep=2 store.keep_every=2 save_interval=2 total_steps=7
 
+# There is a checkpoint at each of train.save_steps, which stays; a run that goes on may be given others.
+keeps listed "1 3 4" store.keep=1 save_interval=2 save_steps=1,3,9 total_steps=4
+keeps listed "1 5 6 7" store.keep=1 save_interval=100 save_steps=1,5,6,9 total_steps=7
+
 # How checkpoints are written changes nothing in them but places.
 trained laid store.hints=striping_factor=8,romio_ds_write=disable store.alignment=65536 save_interval=1
 [ "$(stat -c %s "$(at laid 1)")" -gt "$(stat -c %s "$(at whole 1)")" ] || complain "store.alignment moved nothing"

@@ -62,7 +62,8 @@ static void test_ends_of_names_list_the_candidates(void **state)
 {
     (void)state;
     refuse_override("steps=3", "on the command line: steps: which key is meant? diffusion.diffusion_steps, "
-                               "train.lr_anneal_steps or train.total_steps");
+                               "train.lr_anneal_steps, train.total_steps or "
+                               "train.save_steps");
     refuse_override("rate=3", "on the command line: rate: which key is meant? train.ema_rate");
 }
 
@@ -101,6 +102,9 @@ static void test_types_and_limits(void **state)
     refuse_override("ema_rate=0.9,0.9",
                     "train.ema_rate=0.9,0.9 on the command line: found '0.9,0.9'; allowed is a list "
                     "of numbers from 0 to below 1; at least one, none twice");
+    refuse_override("save_steps=3,3",
+                    "train.save_steps=3,3 on the command line: found '3,3'; allowed is a list of whole "
+                    "numbers from 1 to 4294967295; ascending, at most 16");
     refuse_override("noise_schedule=cos", "diffusion.noise_schedule=cos on the command line: found 'cos'; allowed is "
                                           "linear or cosine");
     refuse_override("use_kl=maybe", "diffusion.use_kl=maybe on the command line: found 'maybe'; allowed is true or "
@@ -141,6 +145,9 @@ static void test_numbers_that_are_none(void **state)
                                         "ema_rate=",
                                         "ema_rate=1",
                                         "channel_mult=1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
+                                        "save_steps=0",
+                                        "save_steps=2,1",
+                                        "save_steps=1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
                                         "noise_schedule=",
                                         "noise_schedule=linear|cosine",
                                         "noise_schedule=Linear"};

@@ -103,14 +103,19 @@ static void check_foreign(void)
         assert_int_equal(path_exists(in_folder(names[i])), i >= CHECKPOINTS + TEMPORARY);
 }
 
+static enum iddpm_status prune(const char *in, int64_t last, int newest, int64_t period)
+{
+    return checkpoint_prune(in, last, &(struct checkpoint_kept){.newest = newest, .period = period});
+}
+
 static void newest_are_kept(void **state)
 {
     (void)state;
     make_all();
-    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 2, 0, 100), IDDPM_OK);
+    assert_int_equal(prune(folder, INT64_MAX, 2, 0), IDDPM_OK);
     check_steps(2, (int64_t[]){400, 123456789});
     check_foreign();
-    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 5, 0, 100), IDDPM_OK);
+    assert_int_equal(prune(folder, INT64_MAX, 5, 0), IDDPM_OK);
     check_steps(2, (int64_t[]){400, 123456789});
 }
 
@@ -119,7 +124,7 @@ static void later_ones_do_not_count(void **state)
 {
     (void)state;
     make_all();
-    assert_int_equal(checkpoint_prune(folder, 300, 1, 0, 100), IDDPM_OK);
+    assert_int_equal(prune(folder, 300, 1, 0), IDDPM_OK);
     int64_t *steps;
     int n;
     assert_int_equal(checkpoint_list(folder, &steps, &n), IDDPM_OK);
@@ -132,8 +137,19 @@ static void every_kth_is_kept(void **state)
 {
     (void)state;
     make_all();
-    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 1, 3, 100), IDDPM_OK);
+    assert_int_equal(prune(folder, INT64_MAX, 1, 300), IDDPM_OK);
     check_steps(2, (int64_t[]){300, 123456789});
+    check_foreign();
+}
+
+/* Of the steps asked for, also one without a file. */
+static void steps_asked_for_are_kept(void **state)
+{
+    (void)state;
+    make_all();
+    const struct checkpoint_kept kept = {.newest = 1, .n_steps = 3, .steps = (int64_t[]){100, 101, 350}};
+    assert_int_equal(checkpoint_prune(folder, INT64_MAX, &kept), IDDPM_OK);
+    check_steps(3, (int64_t[]){100, 350, 123456789});
     check_foreign();
 }
 
@@ -141,9 +157,9 @@ static void the_last_one_stays(void **state)
 {
     (void)state;
     make_all();
-    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 0, 0, 0), IDDPM_OK);
+    assert_int_equal(prune(folder, INT64_MAX, 0, 0), IDDPM_OK);
     check_steps(1, (int64_t[]){123456789});
-    assert_int_equal(checkpoint_prune("/nowhere", INT64_MAX, 1, 0, 0), IDDPM_FAILED);
+    assert_int_equal(prune("/nowhere", INT64_MAX, 1, 0), IDDPM_FAILED);
 }
 
 static void what_cannot_be_removed(void **state)
@@ -151,7 +167,7 @@ static void what_cannot_be_removed(void **state)
     (void)state;
     assert_int_equal(path_write_text(in_folder("step-00000100.h5"), "x"), IDDPM_OK);
     assert_int_equal(mkdir(in_folder("step-00000050.h5"), 0777), 0);
-    assert_int_equal(checkpoint_prune(folder, INT64_MAX, 1, 0, 0), IDDPM_FAILED);
+    assert_int_equal(prune(folder, INT64_MAX, 1, 0), IDDPM_FAILED);
     assert_non_null(strstr(iddpm_error_text(), "step-00000050.h5: cannot remove"));
     rmdir(in_folder("step-00000050.h5"));
 }
@@ -166,6 +182,7 @@ int main(void)
         TEST(newest_are_kept),
         TEST(later_ones_do_not_count),
         TEST(every_kth_is_kept),
+        TEST(steps_asked_for_are_kept),
         TEST(the_last_one_stays),
         TEST(what_cannot_be_removed),
     };
