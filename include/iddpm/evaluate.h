@@ -102,6 +102,7 @@ struct sample_options {
     double eta; /* of SAMPLING_DDIM */
     bool clip_denoised;
     uint64_t images, seed;
+    int skip;                  /* steps at the beginning of a chain that are left out (section 3.2 of the paper) */
     int64_t label;             /* of every image of a class-conditional model; -1: random classes (RNG_CLASS) */
     const struct noise *noise; /* NULL: Philox (RNG_SAMPLE; slot = image, step = draw) */
 };

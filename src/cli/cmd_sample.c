@@ -1,12 +1,13 @@
 /* iddpm sample: images from a trained model. */
 #include "result_name.h"
 
+#include <limits.h>
 #include <string.h>
 
 struct sample_command {
     struct inference inference;
     const char *steps, *out;
-    int64_t images, label;
+    int64_t images, label, start; /* start: timestep, -1 for the last */
     bool ddim, npz;
     double eta;
     char path[PATH_SIZE]; /* of the picture */
@@ -44,6 +45,7 @@ static enum iddpm_status name_result(struct sample_command *command)
     if (command->ddim) result_name_add(name, "-ddim");
     text_from_number(command->eta, eta);
     if (command->eta != 0) result_name_add(name, "-eta%s", eta);
+    if (command->start >= 0) result_name_add(name, "-start%lld", (long long)command->start);
     if (command->label >= 0) result_name_add(name, "-class%lld", (long long)command->label);
     if (command->images != IMAGES) result_name_add(name, "-num%lld", (long long)command->images);
     return result_name_path(command->path, inference, "samples", name, ".png");
@@ -63,10 +65,22 @@ static enum iddpm_status write_result(const struct sample_command *command, cons
     return IDDPM_OK;
 }
 
+/* The steps before --start-step, into *skip. */
+static enum iddpm_status find_start(const struct sample_command *command, int *skip)
+{
+    int last = command->inference.model->diffusion->num_timesteps - 1;
+    *skip = command->start < 0 ? 0 : last - (int)command->start;
+    if (command->start <= last) return IDDPM_OK;
+    return iddpm_error(IDDPM_USAGE, "sample: --start-step %lld: the timesteps of this chain are 0 to %d",
+                       (long long)command->start, last);
+}
+
 static enum iddpm_status run(struct cli *cli, struct sample_command *command)
 {
     struct inference *inference = &command->inference;
+    int skip;
     TRY(inference_start(cli, cli->argv[0], inference));
+    TRY(parallel_agree(&cli->parallel, find_start(command, &skip)));
     TRY(parallel_agree(&cli->parallel, name_result(command)));
     TRY(inference_make_folder(cli, command->path));
     const struct model *model = inference->model;
@@ -75,10 +89,11 @@ static enum iddpm_status run(struct cli *cli, struct sample_command *command)
                                            .clip_denoised = !inference->no_clip,
                                            .images = (uint64_t)command->images,
                                            .seed = (uint64_t)inference->seed,
+                                           .skip = skip,
                                            .label = command->label,
                                            .noise = inference->noise};
     log_info("%lld samples of %s, %s of step %lld, %d %s", (long long)command->images, model->folder, model->weights,
-             (long long)model->step, model->diffusion->num_timesteps, command->ddim ? "DDIM steps" : "steps");
+             (long long)model->step, model->diffusion->num_timesteps - skip, command->ddim ? "DDIM steps" : "steps");
     struct samples *samples;
     TRY(sample_images(&cli->parallel, inference->model, &options, &samples));
     enum iddpm_status status = cli->parallel.rank == 0 ? write_result(command, samples) : IDDPM_OK;
@@ -88,13 +103,17 @@ static enum iddpm_status run(struct cli *cli, struct sample_command *command)
 
 enum iddpm_status cmd_sample(struct cli *cli)
 {
-    struct sample_command command = {.images = IMAGES, .label = -1};
-    enum { OWN = 7 };
+    struct sample_command command = {.images = IMAGES, .label = -1, .start = -1};
+    enum { OWN = 8 };
     struct option options[OWN + INFERENCE_OPTIONS] = {
         {"num", "N", "number of images", .integer = &command.images, .min = 1},
         {"steps", "N", "number of timesteps, spread evenly; short for --respacing N", .text = &command.steps},
         {"ddim", NULL, "deterministic DDIM steps instead of ancestral ones", .flag = &command.ddim},
         {"eta", "E", "noise of DDIM steps, 0 to 1", .number = &command.eta, .min = 0, .max = 1},
+        {"start-step", "T",
+         "timestep, as spaced, at which the chains begin from noise, the later ones being skipped; -1: "
+         "the last",
+         .integer = &command.start, .min = -1, .max = INT_MAX},
         {"class", "K", "class of every image; -1: random ones", .integer = &command.label, .min = -1},
         {"out", "FILE", "picture; without it RUN/samples/step-N.png, with what is not default in its name",
          .text = &command.out},

@@ -101,10 +101,11 @@ static enum iddpm_status sample_round(struct job *job, uint64_t round)
     struct batch batch = batches_at(&job->batches, round, job->parallel->rank);
     uint64_t first = batches_at(&job->batches, round, 0).first, next = batches_at(&job->batches, round + 1, 0).first;
     double here = (double)((next < job->batches.images ? next : job->batches.images) - first);
-    int steps = job->model->diffusion->num_timesteps;
+    int skip = job->options->skip, steps = job->model->diffusion->num_timesteps - skip;
     start_batch(job, batch);
     for (int j = 0; j < steps; j++) {
-        if (batch.n > 0) sample_step(job->model, job->options, j, batch.first, batch.n, job->x, job->labels, NULL);
+        if (batch.n > 0)
+            sample_step(job->model, job->options, skip + j, batch.first, batch.n, job->x, job->labels, NULL);
         TRY(batches_go_on(job->parallel, IDDPM_OK));
         log_progress_show(&job->progress, (double)first + here * (j + 1) / steps, NULL);
     }
@@ -119,6 +120,9 @@ static enum iddpm_status check(const struct job *job)
     if (options->images == 0) return iddpm_error(IDDPM_USAGE, "at least one sample must be asked for");
     if (options->eta < 0 || options->eta > 1)
         return iddpm_error(IDDPM_USAGE, "eta must lie between 0 and 1, not %g", options->eta);
+    if (options->skip < 0 || options->skip >= job->model->diffusion->num_timesteps)
+        return iddpm_error(IDDPM_USAGE, "of the %d steps of a chain %d cannot be left out",
+                           job->model->diffusion->num_timesteps, options->skip);
     if (options->label >= 0 && classes == 0)
         return iddpm_error(IDDPM_USAGE, "the model of %s is not class-conditional: it has no class to be asked for",
                            job->model->path);

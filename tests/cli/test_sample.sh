@@ -33,6 +33,14 @@ differ ddim.npz eta.npz
 expect 0 "$iddpm" sample run --num 2 --ddim --steps 5 --eta 0.5 --weights ema/0.9 --seed 3 --no-clip
 prints "wrote run/samples/step-00000004-ema-0.9-5-ddim-eta0.5-num2-noclip-seed3.png"
 
+# A prefix of the chain can be left out: from the last timestep on it is the whole chain, from another one it is not.
+expect 0 "$iddpm" sample run --num 7 --batch 2 --npz --out last.png --ddim --steps 5 --start-step 4
+prints "5 DDIM steps"
+expect 0 cmp last.npz ddim.npz
+expect 0 "$iddpm" sample run --num 2 --steps 5 --start-step 3
+prints "of step 4, 4 steps"
+prints "wrote run/samples/step-00000004-5-start3-num2.png"
+
 # Noise from a file: the seed does not matter any more.
 if command -v h5import >/dev/null; then
     seq 1 $((6 * 2 * 64)) | awk '{printf "%.3f\n", ($1 * 7919 % 2000) / 1000 - 1}' >noise.txt
@@ -74,6 +82,7 @@ refuse 2 "must end in .png" run --out samples.jpg
 refuse 2 "--num: found '0'" run --num 0
 refuse 2 "--eta: found '2'" run --ddim --eta 2
 refuse 2 "timestep_respacing" run --steps 1
+refuse 2 "--start-step 5: the timesteps of this chain are 0 to 4" run --steps 5 --start-step 5
 refuse 1 "cannot make this folder" run --out tiny.yaml/x/result.png
 refuse 2 "float32 or float64" run --noise three.npz
 

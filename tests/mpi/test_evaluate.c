@@ -132,6 +132,26 @@ static void samples_do_not_depend_on_ranks(void **state)
     model_destroy(model);
 }
 
+/* What is left of a chain has the noise of the whole one, and begins with its first draw. */
+static void a_prefix_can_be_skipped(void **state)
+{
+    (void)state;
+    enum { SKIP = 2, N = 2, IMAGE = SIZE * SIZE };
+    struct model *model = open_model(0);
+    const struct sample_options options = {.clip_denoised = true, .images = N, .seed = 6, .skip = SKIP, .label = -1};
+    const int64_t labels[N] = {0};
+    double x[N * IMAGE];
+    uint8_t pixels[N * IMAGE];
+    struct samples *samples;
+    must(sample_images(&ranks, model, &options, &samples));
+    for (uint32_t i = 0; i < N; i++) rng_normal(&(struct rng){6, RNG_SAMPLE, 0, i}, IMAGE, x + i * IMAGE);
+    for (int j = SKIP; j < model->diffusion->num_timesteps; j++) sample_step(model, &options, j, 0, N, x, labels, NULL);
+    signal_to_pixels(N * IMAGE, x, pixels);
+    if (ranks.rank == 0) assert_memory_equal(samples->pixels, pixels, sizeof pixels);
+    samples_destroy(samples);
+    model_destroy(model);
+}
+
 static void a_class_can_be_asked_for(void **state)
 {
     (void)state;
@@ -177,6 +197,8 @@ static void impossible_jobs_are_refused(void **state)
     refused(sample_images(&ranks, model, &draws, &samples), "at least one sample");
     draws = (struct sample_options){.images = 1, .label = -1, .eta = 1.5};
     refused(sample_images(&ranks, model, &draws, &samples), "eta must lie between 0 and 1");
+    draws = (struct sample_options){.images = 1, .label = -1, .skip = 5};
+    refused(sample_images(&ranks, model, &draws, &samples), "of the 5 steps of a chain 5 cannot be left out");
     model_destroy(model);
     model = open_model(3);
     draws = (struct sample_options){.images = 1, .label = 3};
@@ -234,8 +256,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_do_not_depend_on_ranks),    cmocka_unit_test(totals_add_up),
-        cmocka_unit_test(samples_do_not_depend_on_ranks), cmocka_unit_test(a_class_can_be_asked_for),
-        cmocka_unit_test(impossible_jobs_are_refused),    cmocka_unit_test(a_signal_to_one_rank_stops_all)};
+        cmocka_unit_test(samples_do_not_depend_on_ranks), cmocka_unit_test(a_prefix_can_be_skipped),
+        cmocka_unit_test(a_class_can_be_asked_for),       cmocka_unit_test(impossible_jobs_are_refused),
+        cmocka_unit_test(a_signal_to_one_rank_stops_all)};
     if (ranks_start(&argc, &argv, 120) != 0) return 1;
     log_set_quiet(true);
     return ranks_end(cmocka_run_group_tests(tests, open_data, close_data));
