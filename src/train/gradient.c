@@ -101,13 +101,17 @@ struct leaf_sum {
     int leaf;
 };
 
-/* Called by the backward pass of a leaf's last images when elements of its gradient are final: they are added while
- * they are in the cache, and those of the last leaf go on to the other ranks. */
+/* Called by the backward pass of the last images of a leaf, or, with MPI_Allreduce, of the rank, when elements of its
+ * gradient are final and in the cache: they are looked at and added, and those of the last leaf go on to the other
+ * ranks.
+ */
 static void after_op(void *context, size_t first, size_t count)
 {
     const struct leaf_sum *sum = context;
     struct trainer *t = sum->trainer;
-    int depth = stack_depth(sum->leaf);
+    int depth = t->reducer ? stack_depth(sum->leaf) : 0;
+    noise_scale_add(&t->noise_scale, t->reducer ? sum->leaf : 0, count, t->grads[depth] + first);
+    if (!t->reducer) return;
     bool last = sum->leaf == t->plan.leaves.count - 1;
     for (int done = sum->leaf + 1; done % 2 == 0; done /= 2, depth--)
         add_floats(count, t->grads[depth] + first, t->grads[depth - 1] + first);
@@ -126,6 +130,7 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
 {
     const int images = t->plan.leaves.images;
     struct leaf_sum sum = {t, leaf};
+    bool ends = t->reducer || leaf == t->plan.leaves.count - 1; /* a sum whose elements are final then */
     float *grads = t->grads[t->reducer ? stack_depth(leaf) : 0];
     for (int first = 0; first < images; first += t->plan.microbatch) {
         int count = images - first < t->plan.microbatch ? images - first : t->plan.microbatch;
@@ -147,7 +152,7 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
                               .step = (uint32_t)t->state->step,
                               .slots = t->slots,
                               .set_grads = first == 0 && (t->reducer || leaf == 0),
-                              .after_op = t->reducer && first + count == images ? after_op : NULL,
+                              .after_op = ends && first + count == images ? after_op : NULL,
                               .after_op_context = &sum};
         net_forward(t->net, &run);
         losses_of(t, count, terms);
@@ -160,6 +165,7 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
 enum iddpm_status compute_gradient(struct trainer *t)
 {
     if (t->reducer) reducer_begin(t->reducer, t->grads[0]);
+    noise_scale_begin(&t->noise_scale);
     enum iddpm_status status = IDDPM_OK;
     for (int leaf = 0; leaf < t->plan.leaves.count && status == IDDPM_OK; leaf++) status = leaf_gradient(t, leaf);
     stopwatch_mark(&t->watch, TIME_COMPUTE);

@@ -45,7 +45,8 @@ static enum iddpm_status write_metrics(struct loop *loop)
 {
     struct trainer *t = &loop->trainer;
     watchdog_at("writing metrics", t->state->step);
-    struct metrics_usage usage = {.peak_bytes = parallel_max(t->parallel, (double)mem_peak_bytes())};
+    struct metrics_usage usage = {.ranks = t->parallel->size,
+                                  .peak_bytes = parallel_max(t->parallel, (double)mem_peak_bytes())};
     for (int i = 0; i < TIME_PARTS; i++) usage.seconds[i] = t->watch.seconds[i] / t->parallel->size;
     parallel_sum_double(t->parallel, usage.seconds, TIME_PARTS);
     enum iddpm_status status = owner_check(&loop->owner);

@@ -13,9 +13,9 @@ static size_t buffer_bytes(const struct config *config, const struct train_plan 
     size_t pixels = (size_t)unet->image_size * (size_t)unet->image_size * (size_t)unet->in_channels;
     size_t batch = (size_t)config->train.batch_size, mine = (size_t)plan->leaves.count * (size_t)plan->leaves.images;
     size_t image = pixels * (1 + 2 * sizeof(double)) + sizeof(int64_t) + sizeof(double) + sizeof(uint32_t);
-    size_t terms = sizeof(struct image_terms);
+    size_t terms = sizeof(struct image_terms), squares = (size_t)(plan->leaves.count + plan->leaves.total);
     return (size_t)plan->microbatch * image + pixels * sizeof(double) + mine * terms +
-           batch * (terms + sizeof(int) + sizeof(double));
+           batch * (terms + sizeof(int) + sizeof(double)) + squares * sizeof(double);
 }
 
 /* Of the rank whose leaves have most images. */

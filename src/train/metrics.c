@@ -22,6 +22,18 @@ static void add_field(struct field *fields, int *n, const char *name, double val
     fields[(*n)++].value = value;
 }
 
+static double mean(const struct train_state *state, int slot)
+{
+    return state->counts[slot] > 0 ? state->sums[slot] / state->counts[slot] : NAN;
+}
+
+/* In images. Left out where the signal's estimate drowns in its own noise. */
+static double noise_scale(const struct train_state *state)
+{
+    double signal = mean(state, GRAD_SIGNAL_SLOT);
+    return signal > 0 ? mean(state, GRAD_NOISE_SLOT) / signal : NAN;
+}
+
 /* The authors' keys (train_util.py, log_loss_dict and log_step), then ours. */
 static int collect(const struct metrics *metrics, const struct train_state *state, int64_t batch,
                    const struct metrics_usage *usage, struct field *fields)
@@ -32,17 +44,16 @@ static int collect(const struct metrics *metrics, const struct train_state *stat
     double now = clock_seconds(), seconds = now - metrics->since;
     add_field(fields, &n, "step", (double)state->step);
     add_field(fields, &n, "samples", (double)(state->step * batch));
-    for (int slot = 0; slot < METRIC_SLOTS; slot++) {
+    for (int slot = 0; slot < TERM_SLOTS; slot++) {
         char name[32];
         int term = slot / (1 + QUARTILES), quartile = slot % (1 + QUARTILES) - 1;
-        if (slot == GRAD_NORM_SLOT)
-            snprintf(name, sizeof name, "grad_norm");
-        else if (quartile < 0)
+        if (quartile < 0)
             snprintf(name, sizeof name, "%s", terms[term]);
         else
             snprintf(name, sizeof name, "%s_q%d", terms[term], quartile);
-        add_field(fields, &n, name, state->counts[slot] > 0 ? state->sums[slot] / state->counts[slot] : NAN);
+        add_field(fields, &n, name, mean(state, slot));
     }
+    add_field(fields, &n, "grad_norm", mean(state, GRAD_NORM_SLOT));
     add_field(fields, &n, "param_norm", sqrt(sum_of_squares(state->flat, state->params)));
     add_field(fields, &n, "skipped", (double)state->skipped);
     add_field(fields, &n, "seconds", seconds);
@@ -53,6 +64,11 @@ static int collect(const struct metrics *metrics, const struct train_state *stat
     }
     add_field(fields, &n, "images_per_s", (double)((state->step - metrics->since_step) * batch) / seconds);
     add_field(fields, &n, "peak_bytes", usage->peak_bytes);
+    /* New fields come last: tables of older runs go on with them. */
+    add_field(fields, &n, "ranks", usage->ranks);
+    add_field(fields, &n, "grad_sq_small", mean(state, GRAD_SQ_SMALL_SLOT));
+    add_field(fields, &n, "grad_sq_big", mean(state, GRAD_SQ_BIG_SLOT));
+    add_field(fields, &n, "noise_scale", noise_scale(state));
     return n;
 }
 
@@ -69,10 +85,15 @@ static __attribute__((format(printf, 2, 3))) void put(struct text *text, const c
     va_end(args);
 }
 
+static void put_heading(const struct field *fields, int n, struct text *csv)
+{
+    for (int i = 0; i < n; i++) put(csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
+}
+
 /* A whole line for each file; the heading of the table too when that is still empty. */
 static void put_line(const struct field *fields, int n, bool heading, struct text *json, struct text *csv)
 {
-    for (int i = 0; i < n && heading; i++) put(csv, "%s%s", fields[i].name, i < n - 1 ? "," : "\n");
+    if (heading) put_heading(fields, n, csv);
     for (int i = 0; i < n; i++) {
         if (isfinite(fields[i].value)) {
             put(json, "%s\"%s\": %.10g", i ? ", " : "{", fields[i].name, fields[i].value);
@@ -132,29 +153,51 @@ static int64_t line_step(const char *line, const char *prefix)
     return strtoll(line + length, NULL, 10);
 }
 
-/* Keeps whole lines of steps up to `step` (and a heading): what a killed run wrote after its last checkpoint goes. */
-static enum iddpm_status cut_back(struct owner *owner, const char *path, const char *prefix, bool heading, int64_t step)
+/* ",ranks,...": what the table's heading lacks of the one that is written today, or "". */
+static const char *missing_columns(const char *table, const struct text *today)
 {
-    char *text, *to;
+    size_t length = strcspn(table, "\n");
+    bool older = table[length] && length < today->length && strncmp(table, today->v, length) == 0;
+    return older && today->v[length] == ',' ? today->v + length : "";
+}
+
+/* Puts whole lines of steps up to `step` (and a heading) to `out`: what a killed run wrote after its last checkpoint
+ * goes. Lines of a table get the columns that it lacks, empty. */
+static void copy_lines(FILE *out, const char *text, const char *prefix, const struct text *heading, int64_t step)
+{
+    const char *missing = heading ? missing_columns(text, heading) : "";
+    for (const char *from = text, *end; (end = strchr(from, '\n')); from = end + 1) {
+        int64_t at = line_step(from, prefix);
+        bool first = heading && from == text;
+        if (!first && (at < 0 || at > step)) continue;
+        fwrite(from, 1, (size_t)(end - from), out);
+        for (const char *c = missing; *c && *c != '\n'; c++)
+            if (first || *c == ',') fputc(*c, out);
+        fputc('\n', out);
+    }
+}
+
+/* heading: of a table, as it would be today; NULL for the other file. */
+static enum iddpm_status cut_back(struct owner *owner, const char *path, const char *prefix, const struct text *heading,
+                                  int64_t step)
+{
+    char *text, *kept = NULL;
+    size_t size;
     if (!path_exists(path)) return IDDPM_OK;
     TRY(path_read_text(path, FILE_LIMIT, &text));
-    to = text;
-    for (char *from = text, *end; (end = strchr(from, '\n')); from = end + 1) {
-        int64_t at = line_step(from, prefix);
-        bool keep = (heading && from == text) || (at >= 0 && at <= step);
-        if (!keep) continue;
-        memmove(to, from, (size_t)(end + 1 - from));
-        to += end + 1 - from;
-    }
-    *to = 0;
-    enum iddpm_status status = owner_check(owner);
-    if (status == IDDPM_OK) status = path_write_text(path, text);
+    FILE *out = open_memstream(&kept, &size);
+    if (out) copy_lines(out, text, prefix, heading, step);
+    bool whole = out && !ferror(out);
+    whole = out && fclose(out) == 0 && whole;
     free(text);
+    enum iddpm_status status = whole ? owner_check(owner) : iddpm_error(IDDPM_FAILED, "%s: no memory for it", path);
+    if (status == IDDPM_OK) status = path_write_text(path, kept);
+    free(kept);
     return status;
 }
 
 static enum iddpm_status open_one(struct owner *owner, FILE **out, const char *run, const char *name,
-                                  const char *prefix, bool heading, int64_t step)
+                                  const char *prefix, const struct text *heading, int64_t step)
 {
     char path[PATH_SIZE];
     TRY(path_join(path, run, name));
@@ -166,8 +209,12 @@ static enum iddpm_status open_one(struct owner *owner, FILE **out, const char *r
 
 enum iddpm_status metrics_open(struct metrics *metrics, struct owner *owner, const char *run, int64_t step)
 {
-    TRY(open_one(owner, &metrics->json, run, "metrics.jsonl", "{\"step\": ", false, step));
-    return open_one(owner, &metrics->csv, run, "progress.csv", "", true, step);
+    static const struct train_state none;
+    struct field fields[FIELDS_MAX];
+    struct text heading = {0};
+    put_heading(fields, collect(metrics, &none, 0, &(struct metrics_usage){0}, fields), &heading);
+    TRY(open_one(owner, &metrics->json, run, "metrics.jsonl", "{\"step\": ", NULL, step));
+    return open_one(owner, &metrics->csv, run, "progress.csv", "", &heading, step);
 }
 
 enum iddpm_status metrics_sync(struct metrics *metrics)

@@ -12,11 +12,12 @@ struct metrics {
     int64_t since_step;
 };
 
-/* Rank 0 only. Opens both files for appending, cut back to lines of steps up to `step`; fails before either is replaced
- * when the run has another owner. */
+/* Rank 0 only. Opens both files for appending, cut back to lines of steps up to `step`, and with columns that the table
+ * of an older program lacked; fails before either is replaced when the run has another owner. */
 enum iddpm_status metrics_open(struct metrics *metrics, struct owner *owner, const char *run, int64_t step);
 /* What the ranks used since the last line. */
 struct metrics_usage {
+    int ranks;
     double peak_bytes;          /* of the rank that has used most */
     double seconds[TIME_PARTS]; /* mean over ranks */
 };

@@ -100,8 +100,10 @@ static void layout_flat(struct layout *layout, const struct train_state *state, 
     }
 }
 
-/* What a checkpoint may lack: EMA i is bit i, the history of the loss-aware sampler the last bit. */
+/* What a checkpoint may lack: EMA i is bit i, the history of the loss-aware sampler and the sums of the gradient noise
+ * scale the last bits. */
 #define PART_SAMPLER (1u << 31)
+#define PART_NOISE_SCALE (1u << 30)
 
 static enum iddpm_status layout_create(struct layout *layout, struct train_state *state,
                                        const struct parallel *parallel, unsigned parts)
@@ -119,7 +121,8 @@ static enum iddpm_status layout_create(struct layout *layout, struct train_state
     layout_flat(layout, state, "optimizer/exp_avg", state->exp_avg);
     layout_flat(layout, state, "optimizer/exp_avg_sq", state->exp_avg_sq);
     layout->common = layout->n;
-    const uint64_t slots = METRIC_SLOTS, steps = (uint64_t)state->sampler->num_timesteps;
+    const uint64_t slots = parts & PART_NOISE_SCALE ? METRIC_SLOTS : FORMER_SLOTS,
+                   steps = (uint64_t)state->sampler->num_timesteps;
     layout_common(layout, "train", "step", STORE_I64, 0, NULL, &state->step);
     layout_common(layout, "train", "updates", STORE_I64, 0, NULL, &state->updates);
     layout_common(layout, "train", "skipped", STORE_I64, 0, NULL, &state->skipped);
@@ -165,11 +168,11 @@ static void share_common(const struct layout *layout)
     }
 }
 
-/* Rank 0: whether the history in the file is of as many timesteps. */
-static bool has_history(const struct checkpoint *checkpoint, const struct train_state *state)
+/* Rank 0: whether the file has the array with so many rows. */
+static bool has_rows(const struct checkpoint *checkpoint, const char *path, int rows)
 {
-    int i = checkpoint_find(checkpoint, "sampler/history");
-    return i >= 0 && checkpoint_array(checkpoint, i).dims[0] == (uint64_t)state->sampler->num_timesteps;
+    int i = checkpoint_find(checkpoint, path);
+    return i >= 0 && checkpoint_array(checkpoint, i).dims[0] == (uint64_t)rows;
 }
 
 /* Rank 0: which of the parts that may be missing the file has. */
@@ -182,7 +185,10 @@ static unsigned find_parts(const struct train_state *state, const struct checkpo
         snprintf(first, sizeof first, "%s/%s", group, net_param(state->net, 0)->name);
         if (checkpoint_find(checkpoint, first) >= 0) found |= 1u << i;
     }
-    if (state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT && has_history(checkpoint, state)) found |= PART_SAMPLER;
+    if (!has_rows(checkpoint, "train/metric_sums", FORMER_SLOTS)) found |= PART_NOISE_SCALE;
+    if (state->sampler->kind == SAMPLER_LOSS_SECOND_MOMENT &&
+        has_rows(checkpoint, "sampler/history", state->sampler->num_timesteps))
+        found |= PART_SAMPLER;
     return found;
 }
 
@@ -193,6 +199,8 @@ static void start_missing(struct train_state *state, unsigned parts)
     size_t timesteps = (size_t)sampler->num_timesteps;
     for (int i = 0; i < state->n_ema; i++)
         if (!(parts & 1u << i)) start_ema(state, i);
+    for (int slot = FORMER_SLOTS; slot < METRIC_SLOTS && !(parts & PART_NOISE_SCALE); slot++)
+        state->sums[slot] = state->counts[slot] = 0;
     if (parts & PART_SAMPLER) return;
     memset(sampler->history, 0, timesteps * SAMPLER_HISTORY * sizeof *sampler->history);
     memset(sampler->counts, 0, timesteps * sizeof *sampler->counts);

@@ -5,8 +5,19 @@
 #include "iddpm/train.h"
 
 /* Means since the last metrics line, over all ranks: sums and counts of each term (loss, mse, vb: whole and by quartile
- * of t), of grad_norm, and what else must survive a restart between two lines. */
-enum { TERMS = 3, QUARTILES = 4, TERM_SLOTS = TERMS * (1 + QUARTILES), GRAD_NORM_SLOT = TERM_SLOTS, METRIC_SLOTS };
+ * of t), of grad_norm, and of the parts of the gradient noise scale (noise_scale.c). */
+enum {
+    TERMS = 3,
+    QUARTILES = 4,
+    TERM_SLOTS = TERMS * (1 + QUARTILES),
+    GRAD_NORM_SLOT = TERM_SLOTS,
+    FORMER_SLOTS, /* what checkpoints had before there was a noise scale */
+    GRAD_SQ_SMALL_SLOT = FORMER_SLOTS,
+    GRAD_SQ_BIG_SLOT,
+    GRAD_SIGNAL_SLOT,
+    GRAD_NOISE_SLOT,
+    METRIC_SLOTS
+};
 
 /* Every rank has all parameters, and of moments and EMAs those of its part of them. */
 struct train_state {

@@ -49,6 +49,7 @@ static void learn_losses(struct trainer *t, size_t n)
     for (size_t i = 0; i < n; i++) add_metrics(state, &t->all_terms[i], t->diffusion->num_timesteps);
     state->sums[GRAD_NORM_SLOT] += t->grad_norm;
     state->counts[GRAD_NORM_SLOT] += 1;
+    noise_scale_learn(t);
     if (state->sampler->kind == SAMPLER_UNIFORM) return;
     for (size_t i = 0; i < n; i++) {
         t->all_t[i] = t->all_terms[i].t;
@@ -120,6 +121,7 @@ enum iddpm_status train_step(struct trainer *t)
     reduce_gradient(t);
     watchdog_at("gathering of losses and norms", state->step);
     TRY(parallel_gather(t->parallel, t->terms, mine * sizeof *t->terms, t->all_terms));
+    TRY(noise_scale_gather(t));
     t->grad_norm = gradient_norm(t);
     bool finite = losses_finite(t->all_terms, all) && isfinite(t->grad_norm);
     if (finite) {

@@ -22,6 +22,26 @@ struct image_terms {
     double losses[TERMS]; /* loss, mse, vb before weighting; NAN where the loss has no such term */
 };
 
+/* ---- noise_scale.c: the gradient noise scale (McCandlish et al. 2018, appendix A.1), from the gradients of the batch
+ * and of its parts that a step has anyway: leaves, or, with MPI_Allreduce, what a rank has. -------------------------
+ */
+
+struct noise_scale {
+    int parts;           /* of this rank; 0: there is only one in the whole batch, which tells nothing */
+    double *squares;     /* [parts] of the gradient of each part's share in the batch's loss */
+    double *all_squares; /* of all parts, in their order in the batch */
+};
+struct trainer;
+enum iddpm_status noise_scale_create(struct trainer *trainer);
+void noise_scale_destroy(struct noise_scale *noise);
+void noise_scale_begin(struct noise_scale *noise); /* of a step */
+/* n elements of the gradient of this rank's part `part` are final. */
+void noise_scale_add(struct noise_scale *noise, int part, size_t n, const float *grads);
+/* Collective. */
+enum iddpm_status noise_scale_gather(struct trainer *trainer);
+/* Of a step whose gradient is finite, once grad_norm is known. */
+void noise_scale_learn(struct trainer *trainer);
+
 struct trainer {
     const struct parallel *parallel;
     const struct config *config;
@@ -36,7 +56,8 @@ struct trainer {
                               * tree over leaves */
     struct reducer *reducer; /* of the tree; NULL for MPI_Allreduce */
     double *squares;         /* of the gradient, of each block */
-    uint8_t *pixels;         /* of a microbatch, like the next six */
+    struct noise_scale noise_scale;
+    uint8_t *pixels; /* of a microbatch, like the next six */
     int64_t *labels;
     double *x_start, *x_t, *noise, *timesteps;
     uint32_t *slots;

@@ -70,6 +70,7 @@ enum iddpm_status trainer_create(struct trainer *t)
     TRY(state_create(&t->state, config, t->net, t->parallel, t->diffusion->num_timesteps));
     TRY(create_readers(t));
     TRY(create_gradients(t));
+    TRY(noise_scale_create(t));
     return create_buffers(t);
 }
 
@@ -82,6 +83,7 @@ void trainer_destroy(struct trainer *t)
     void *buffers[] = {t->squares,   t->pixels, t->labels, t->x_start,   t->x_t,   t->noise,
                        t->timesteps, t->slots,  t->terms,  t->all_terms, t->all_t, t->all_losses};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
+    noise_scale_destroy(&t->noise_scale);
     reducer_destroy(t->reducer);
     state_destroy(t->state);
     net_destroy(t->net);

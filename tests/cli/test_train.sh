@@ -40,6 +40,7 @@ head -1 runs/on1/progress.csv | grep -q '^step,samples,loss,loss_q0,.*,grad_norm
 
 # Stopped at a checkpoint and continued, with its file of the configuration or the run folder: the same run to the bit.
 expect 0 ranks 2 train tiny.yaml total_steps=6
+sed -i -E 's/(,[^,]*){4}$//' runs/tiny/progress.csv # a table of before there was a noise scale
 expect 0 ranks 2 train runs/tiny total_steps=9
 printf '{"step": 10, "loss"' >>runs/tiny/metrics.jsonl # a line that a kill cut off
 expect 0 ranks 2 train tiny.yaml
@@ -48,6 +49,18 @@ same runs/on2/checkpoints/step-00000012.h5 runs/tiny/checkpoints/step-00000012.h
 expect 0 grep -c '"step": 10,' runs/tiny/metrics.jsonl
 expect 0 ranks 2 train tiny.yaml
 [ "$(wc -l <runs/tiny/metrics.jsonl)" = 5 ] || complain "metrics.jsonl after 6, 9 and 12 steps: $(cat runs/tiny/metrics.jsonl)"
+
+[ "$(head -1 runs/tiny/progress.csv)" = "$(head -1 runs/on2/progress.csv)" ] || complain "heading of an older table"
+[ "$(awk -F, '{ print NF }' runs/tiny/progress.csv | sort -u | wc -l)" = 1 ] || complain "rows of an older table"
+
+# The gradient noise scale, where a step has parts: the leaves, or what the ranks have.
+for run in on1 on2 allreduce; do
+    expect 0 grep -c '"ranks": [12], "grad_sq_small": .*, "grad_sq_big": ' "runs/$run/metrics.jsonl"
+    prints 3
+done
+expect 0 "$iddpm" train tiny.yaml run.dir=runs/leaf leaves=1 total_steps=2
+expect 1 grep -E "grad_sq_|noise_scale" runs/leaf/metrics.jsonl
+expect 0 grep -c '"ranks": 1}' runs/leaf/metrics.jsonl
 
 # A damaged newest checkpoint is named and passed over; what comes after is the same again.
 printf 'x' | dd of=runs/on2/checkpoints/step-00000012.h5 bs=1 seek=40000 conv=notrunc 2>/dev/null

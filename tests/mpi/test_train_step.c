@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TOLERANCE_GRADIENT 2e-5 /* of the largest element: float32 sums in another order */
 #define TOLERANCE_UPDATE 1e-6
@@ -107,8 +108,9 @@ static void draw(uint32_t slot, int *time, double *weight)
     *weight = 1 / (STEPS * p);
 }
 
-/* The gradient of mean(loss weight) of the batch, and what is known of each image. */
-static float *whole_gradient(const struct trainer *t, struct image_terms *terms)
+/* The share of images [first, end) of the batch in the gradient of mean(loss weight), and what is known of each image.
+ * Both are multiples of IMAGES. */
+static float *gradient_of(const struct trainer *t, int first, int end, struct image_terms *terms)
 {
     double *x_start = malloc(sizeof(double) * BATCH * PIXELS), *x_t = malloc(sizeof(double) * BATCH * PIXELS);
     double *noise = malloc(sizeof(double) * BATCH * PIXELS), times[BATCH];
@@ -117,7 +119,7 @@ static float *whole_gradient(const struct trainer *t, struct image_terms *terms)
     struct net *net;
     must(unet_create(&net, &t->plan.spec.unet, BATCH, NET_TRAINING, 1));
     net_set_params(net, t->state->params);
-    for (int i = 0; i < BATCH; i++) {
+    for (int i = first; i < end; i++) {
         double *x = x_start + i * PIXELS, *eps = noise + i * PIXELS;
         if (i % IMAGES == 0) {
             struct leaf_reader *reader;
@@ -132,14 +134,15 @@ static float *whole_gradient(const struct trainer *t, struct image_terms *terms)
         q_sample(t->diffusion, terms[i].t, PIXELS, x, eps, x_t + i * PIXELS);
         times[i] = diffusion_model_timestep(t->diffusion, terms[i].t);
     }
-    for (int k = 0; k < BATCH * PIXELS; k++) net_input_data(net, 0)[k] = (float)x_t[k];
-    struct net_run run = {.n = BATCH, .timesteps = times, .seed = 7, .step = STEP, .slots = slots};
+    for (int k = 0; k < (end - first) * PIXELS; k++) net_input_data(net, 0)[k] = (float)x_t[first * PIXELS + k];
+    struct net_run run = {
+        .n = end - first, .timesteps = times + first, .seed = 7, .step = STEP, .slots = slots + first};
     net_forward(net, &run);
-    for (int i = 0; i < BATCH; i++) {
+    for (int i = first; i < end; i++) {
         struct loss_terms losses;
-        int at = i * PIXELS;
+        int at = i * PIXELS, out = 2 * (i - first) * PIXELS;
         training_losses(t->diffusion, terms[i].t, PIXELS, 1, x_start + at, x_t + at, noise + at,
-                        net_output_data(net) + 2 * at, terms[i].weight / BATCH, &losses, net_output_grad(net) + 2 * at);
+                        net_output_data(net) + out, terms[i].weight / BATCH, &losses, net_output_grad(net) + out);
         terms[i].losses[0] = losses.loss;
     }
     float *grad = calloc(t->state->flat, sizeof *grad);
@@ -208,7 +211,41 @@ static void check_terms(const struct trainer *t, const struct image_terms *terms
     assert_true(t->state->counts[0] == BATCH);
 }
 
-static void check_step(const char *reduction)
+/* Of a flat gradient times `factor`. */
+static double squares(const float *grad, size_t n, double factor)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += factor * grad[i] * factor * grad[i];
+    return sum;
+}
+
+/* McCandlish et al. 2018, equations A.2 and A.3: the batch in `parts`, each with the gradient of its own mean loss. */
+static void check_noise_scale(const struct trainer *t, int parts, const double *square_small, double square_big)
+{
+    const double *sums = t->state->sums, *counts = t->state->counts, b = BATCH / (double)parts, big = BATCH;
+    for (int slot = GRAD_SQ_SMALL_SLOT; slot < METRIC_SLOTS; slot++) assert_true(counts[slot] == (parts > 1));
+    if (parts == 1) return;
+    double mean = 0, scale = 10 * TOLERANCE_GRADIENT;
+    for (int i = 0; i < parts; i++) mean += square_small[i] / parts;
+    double signal = (big * square_big - b * mean) / (big - b), noise = (mean - square_big) / (1 / b - 1 / big);
+    check_close(1, &sums[GRAD_SQ_SMALL_SLOT], &mean, scale, 0, "squares of small batches");
+    check_close(1, &sums[GRAD_SQ_BIG_SLOT], &square_big, scale, 0, "squares of the batch");
+    check_close(1, &sums[GRAD_SIGNAL_SLOT], &signal, 0, scale * mean, "signal");
+    check_close(1, &sums[GRAD_NOISE_SLOT], &noise, 0, scale * mean * b, "noise");
+}
+
+/* The squares of the parts' gradients before the step, into out[parts]. */
+static void squares_of_parts(const struct trainer *t, int parts, double *out)
+{
+    struct image_terms terms[BATCH];
+    for (int i = 0; i < parts; i++) {
+        float *grad = gradient_of(t, i * BATCH / parts, (i + 1) * BATCH / parts, terms);
+        out[i] = squares(grad, t->state->flat, parts);
+        free(grad);
+    }
+}
+
+static void check_step(const char *reduction, int parts)
 {
     struct config *config = configuration(reduction);
     struct trainer t;
@@ -217,7 +254,9 @@ static void check_step(const char *reduction)
     size_t n = t.state->flat;
     float *params = copy_of(t.state->params, n), *exp_avg = whole_of(t.state, t.state->exp_avg);
     float *emas[] = {whole_of(t.state, t.state->emas[0]), whole_of(t.state, t.state->emas[1])},
-          *grad = whole_gradient(&t, terms);
+          *grad = gradient_of(&t, 0, BATCH, terms);
+    double small[BATCH];
+    squares_of_parts(&t, parts, small);
     must(train_step(&t));
     double *want = malloc(n * sizeof *want), norm = 0;
     for (size_t i = 0; i < n; i++) {
@@ -227,6 +266,7 @@ static void check_step(const char *reduction)
     norm = sqrt(norm);
     check_part(t.state, t.grads[0] + t.state->own.first, want, TOLERANCE_GRADIENT, "mean gradient");
     check_close(1, &t.grad_norm, &norm, TOLERANCE_GRADIENT, 0, "norm of the gradient");
+    check_noise_scale(&t, parts, small, squares(grad, n, 1));
     check_terms(&t, terms);
     check_update(&t, params, emas, exp_avg, grad);
     assert_int_equal(t.state->step, STEP + 1);
@@ -242,13 +282,13 @@ static void check_step(const char *reduction)
 static void a_step_of_allreduce(void **state)
 {
     (void)state;
-    check_step("reduction=mpi_allreduce");
+    check_step("reduction=mpi_allreduce", ranks.size);
 }
 
 static void a_step_of_the_tree(void **state)
 {
     (void)state;
-    check_step("reduction=reproducible");
+    check_step("reduction=reproducible", LEAVES);
 }
 
 /* One bad image, on the last rank only, and nobody learns from the step. */
@@ -280,10 +320,62 @@ static void a_step_that_is_not_finite_changes_nothing(void **state)
     config_destroy(config);
 }
 
+/* Rewrites a checkpoint as a program left it that knew of no noise scale. */
+static void make_older(const char *path)
+{
+    enum { ARRAYS_MAX = 512 };
+    const struct parallel alone = {MPI_COMM_SELF, 0, 1};
+    struct store_slice slices[ARRAYS_MAX];
+    struct checkpoint *checkpoint;
+    must(checkpoint_open(&checkpoint, path));
+    int n = checkpoint_count(checkpoint);
+    assert_in_range(n, 1, ARRAYS_MAX);
+    for (int i = 0; i < n; i++) {
+        struct store_array array = checkpoint_array(checkpoint, i);
+        array.data = malloc(store_array_elements(&array) * store_type_bytes(array.type) + 1);
+        must(checkpoint_read(checkpoint, i, array.data));
+        if (strncmp(array.path, "train/metric_", strlen("train/metric_")) == 0) array.dims[0] = FORMER_SLOTS;
+        slices[i] = (struct store_slice){array, 0, store_array_elements(&array)};
+    }
+    must(checkpoint_write(&alone, path, checkpoint_step(checkpoint), checkpoint_config(checkpoint), n, slices, NULL));
+    for (int i = 0; i < n; i++) free(slices[i].array.data);
+    checkpoint_close(checkpoint);
+}
+
+/* The sums go on where a checkpoint has them, and start where it has none. */
+static void checkpoints_from_before_the_noise_scale(void **state)
+{
+    (void)state;
+    struct config *config = configuration("reduction=reproducible");
+    struct trainer t;
+    char path[PATH_SIZE];
+    double sums[METRIC_SLOTS];
+    must(path_join(path, digits_folder, "step-00000005.h5"));
+    open_trainer(&t, config);
+    must(train_step(&t));
+    memcpy(sums, t.state->sums, sizeof sums);
+    must(state_write(t.state, &ranks, path, "", NULL));
+    for (int older = 0; older < 2; older++) {
+        if (older && ranks.rank == 0) make_older(path);
+        parallel_barrier(&ranks);
+        for (int slot = 0; slot < METRIC_SLOTS; slot++) t.state->sums[slot] = t.state->counts[slot] = -1;
+        must(state_read(t.state, &ranks, path));
+        int n = older ? FORMER_SLOTS : METRIC_SLOTS;
+        assert_memory_equal(t.state->sums, sums, (size_t)n * sizeof *sums);
+        for (int slot = n; slot < METRIC_SLOTS; slot++)
+            assert_true(t.state->sums[slot] == 0 && t.state->counts[slot] == 0);
+    }
+    parallel_barrier(&ranks);
+    if (ranks.rank == 0) unlink(path);
+    trainer_destroy(&t);
+    config_destroy(config);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_step_of_allreduce), cmocka_unit_test(a_step_of_the_tree),
-                                       cmocka_unit_test(a_step_that_is_not_finite_changes_nothing)};
+                                       cmocka_unit_test(a_step_that_is_not_finite_changes_nothing),
+                                       cmocka_unit_test(checkpoints_from_before_the_noise_scale)};
     if (ranks_start(&argc, &argv, 120) != 0) return 1;
     log_set_quiet(true);
     return ranks_end(cmocka_run_group_tests(tests, digits_setup, digits_teardown));

@@ -14,7 +14,7 @@ model: {image_size: 8, in_channels: 1, num_channels: 32, channel_mult: 1, num_re
   dropout: 0.1, class_cond: true}
 diffusion: {diffusion_steps: 20, noise_schedule: cosine, learn_sigma: true}
 train: {batch_size: 24, microbatch: 2, lr: 1e-3, total_steps: $steps, ema_rate: [0.9, 0.99], log_interval: 10,
-  save_interval: 10, schedule_sampler: loss-second-moment}
+  save_interval: 6, schedule_sampler: loss-second-moment}
 parallel: {reduction: reproducible, leaves: 8}
 YAML
 expect 0 "$iddpm" import digits data

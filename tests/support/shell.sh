@@ -37,7 +37,7 @@ counts() {
 }
 
 # metrics RUN: its metrics.jsonl without what depends on time
-metrics() { sed -E 's/"(seconds[a-z_]*|images_per_s|peak_bytes)": [^,}]*[,}]//g' "$1/metrics.jsonl"; }
+metrics() { sed -E 's/"(seconds[a-z_]*|images_per_s|peak_bytes|ranks)": [^,}]*[,}]//g' "$1/metrics.jsonl"; }
 
 # wait_for COMMAND ...: until it succeeds; up to 60 s
 wait_for() {
