@@ -68,6 +68,7 @@ enum rng_purpose {
     RNG_SAMPLE,           /* draws of a sampling chain; slot = sample, step = 0 for x_T, j + 1 for step j */
     RNG_CLASS,            /* random classes of samples; slot = sample */
     RNG_TEST,             /* tests and benchmarks */
+    RNG_STRATUM,          /* timestep of a likelihood evaluation in a stratum; slot = image, step = stratum */
     RNG_DROPOUT = 1 << 16 /* + layer number */
 };
 

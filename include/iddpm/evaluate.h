@@ -17,7 +17,9 @@ struct model {
     char path[PATH_SIZE];   /* of its checkpoint */
     char folder[PATH_SIZE]; /* where results go: the run, or the folder of a checkpoint outside any run */
     char weights[64];       /* "params" or "ema/RATE" */
+    char respacing[256];    /* as timestep_respacing */
     int64_t step;           /* training steps done */
+    uint32_t weights_crc32; /* checkpoint_group_crc of the weights; 0 without a checkpoint */
     struct unet_options unet;
     struct diffusion *diffusion;
     struct net *net;
@@ -50,6 +52,8 @@ enum iddpm_status model_load(struct model **out, const struct parallel *parallel
 /* The network's outputs for n images (1 to batch) at timestep t: x_t [n][pixels][channels]; labels [n] of a
  * class-conditional network. The result is [n][pixels][output channels], valid until the next call. */
 const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels);
+/* Each image at its own timestep, t [n]. */
+const float *model_outputs_each(struct model *model, const int *t, int n, const double *x_t, const int64_t *labels);
 
 /* ---- noise given by a file (noise.c) ----------------------------------------------------------------------------- */
 
@@ -65,31 +69,58 @@ struct noise {
 enum iddpm_status noise_read(struct noise **out, const char *path);
 void noise_destroy(struct noise *noise);
 
-/* ---- bits/dim (nll.c, nll_result.c) ------------------------------------------------------------------------------ */
+/* ---- bits/dim (nll.c, nll_result.c, nll_strata.c) ---------------------------------------------------------------- */
 
 struct nll_options {
     uint64_t images; /* the first ones of the data set; 0: all */
     bool clip_denoised;
     uint64_t seed;
     const struct noise *noise; /* NULL: Philox (RNG_NLL; slot = image, step = timestep) */
+    int strata;                /* 0 or as many as timesteps: every timestep */
 };
 
-/* What the authors' calc_bpd_loop gives. The arrays are on rank 0 only. */
+/* What the authors' calc_bpd_loop gives, or an estimate of it without bias from one timestep of each stratum. A column
+ * is a stratum of timesteps, with all timesteps strata of one; column 0 has the last ones. Stratum k is
+ * [first[k], first[k + 1]) of the model's timesteps and column steps - 1 - k. The arrays are on rank 0 only. */
 struct nll {
     uint64_t images;
-    int steps;
-    double *vb, *mse, *xstart_mse; /* [images][steps]; column 0 is the last timestep */
+    int steps;                     /* columns */
+    int *first;                    /* [steps + 1], on every rank */
+    double *vb, *mse, *xstart_mse; /* [images][steps]; a column counts as often as its stratum has timesteps */
     double *prior, *total;         /* [images], bits/dim */
     double mean, standard_error;   /* of total over images, on every rank; the error of a single image is NAN */
 };
+/* The strata of T timesteps: the first ones, whose terms are large and differ, have one, later ones more and more. Into
+ * first[strata + 1]; 1 <= strata <= T. */
+void nll_strata(int timesteps, int strata, int *first);
+/* The timestep of an image in stratum k: RNG_STRATUM, slot = image, step = k; equal for all checkpoints. */
+int nll_stratum_draw(const int *first, int k, uint64_t seed, uint64_t image);
 /* Collective. Every term of the bound for images of a data set. IDDPM_STOPPED when some rank was signalled. */
 enum iddpm_status nll_measure(const struct parallel *parallel, struct model *model, const struct dataset *data,
                               const struct nll_options *options, struct nll **out);
 void nll_destroy(struct nll *nll);
 
-/* Rank 0. The result as HDF5: the arrays, the timestep of each column, and as attributes what was measured on what. */
+/* The mean over n images and its standard error, NAN of a single one; of a - b image by image when b is given. */
+void nll_mean(size_t n, const double *a, const double *b, double *mean, double *standard_error);
+
+/* Rank 0. The result as HDF5: the arrays, the timestep of each column (of each image and column with strata) and its
+ * weight, and as attributes what was measured on what. */
 enum iddpm_status nll_write(const struct nll *nll, const struct model *model, const struct dataset *data,
                             const struct nll_options *options, const char *path);
+/* What nll_write has left, without the terms: those are summed up. */
+struct nll_result {
+    double bits_per_dim, standard_error;
+    double vb, prior;       /* means over images, bits/dim; vb of the sum over timesteps: together bits_per_dim */
+    double mse, xstart_mse; /* means over images and timesteps */
+    uint64_t images;
+    int64_t step, diffusion_steps, num_timesteps, strata, seed, batch; /* strata 0: every timestep */
+    bool clip_denoised;
+    char *checkpoint, *weights, *data, *data_hash, *noise_schedule, *respacing, *noise, *instruction_set;
+    double *total; /* [images], bits/dim, in the order of the data set */
+};
+/* Not collective. IDDPM_FAILED, naming the file, for one that is damaged or no result. */
+enum iddpm_status nll_result_read(struct nll_result **out, const char *path);
+void nll_result_destroy(struct nll_result *result);
 /* Rank 0. vb_terms.npz, mse_terms.npz and xstart_mse_terms.npz in `folder`: means over images, as image_nll.py. */
 enum iddpm_status nll_write_npz(const struct nll *nll, const char *folder);
 

@@ -69,6 +69,8 @@ int checkpoint_count(const struct checkpoint *checkpoint);
 /* The i-th array's path, type and shape (data NULL); the path is owned by the checkpoint. */
 struct store_array checkpoint_array(const struct checkpoint *checkpoint, int i);
 int checkpoint_find(const struct checkpoint *checkpoint, const char *path); /* index or -1 */
+/* One number for the contents of a group ("ema/0.999"): the CRC-32 of the noted checksums of its arrays, in order. */
+uint32_t checkpoint_group_crc(const struct checkpoint *checkpoint, const char *group);
 /* Reads the whole array into `data` and compares its checksum. Names file and array when it is damaged. */
 enum iddpm_status checkpoint_read(const struct checkpoint *checkpoint, int i, void *data);
 /* Reads and compares every array. */
@@ -116,6 +118,10 @@ enum iddpm_status store_write(const char *path, int n_arrays, const struct store
 enum iddpm_status store_read(const char *path, const char *array_path, enum store_type type, struct store_array *array);
 enum iddpm_status store_read_text(const char *path, const char *object, const char *attribute, char **out); /* free() */
 enum iddpm_status store_read_number(const char *path, const char *object, const char *attribute, double *out);
+/* Reads n root attributes, whose names and kinds are given, in one opening of the file. After success their texts are
+ * to be freed by store_free_texts. */
+enum iddpm_status store_read_attributes(const char *path, int n, struct store_attribute *attributes);
+void store_free_texts(int n, struct store_attribute *attributes);
 
 /* ---- shards (shard.c) ----------------------------------------------------------------------------------------------
  */

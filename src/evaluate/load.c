@@ -166,6 +166,16 @@ static enum iddpm_status build(struct model **out, const struct source *source, 
 }
 
 /* Collective. */
+static enum iddpm_status note_crc(struct model *model, const struct parallel *parallel)
+{
+    struct checkpoint *checkpoint = NULL;
+    TRY(parallel_agree(parallel, parallel->rank == 0 ? checkpoint_open(&checkpoint, model->path) : IDDPM_OK));
+    if (checkpoint) model->weights_crc32 = checkpoint_group_crc(checkpoint, model->weights);
+    checkpoint_close(checkpoint);
+    return parallel_broadcast(parallel, &model->weights_crc32, sizeof model->weights_crc32);
+}
+
+/* Collective. */
 static enum iddpm_status read_weights(struct model *model, const struct parallel *parallel)
 {
     int n = net_param_count(model->net);
@@ -202,6 +212,7 @@ enum iddpm_status model_load(struct model **out, const struct parallel *parallel
     if (status == IDDPM_OK) status = parallel_agree(parallel, build(out, &source, config, options));
     free(config);
     watchdog_at("reading the checkpoint", -1);
+    if (status == IDDPM_OK) status = note_crc(*out, parallel);
     if (status == IDDPM_OK) status = read_weights(*out, parallel);
     if (status == IDDPM_OK) return status;
     model_destroy(*out);

@@ -18,7 +18,9 @@ enum iddpm_status model_create(struct model **out, const struct model_spec *spec
 {
     TRY(mem_alloc(out, 1, sizeof **out, "a model"));
     struct model *model = *out;
+    const char *respacing = spec->diffusion.timestep_respacing;
     model->unet = spec->unet;
+    snprintf(model->respacing, sizeof model->respacing, "%s", respacing ? respacing : "");
     model->batch = batch;
     model->pixels = spec->unet.image_size * spec->unet.image_size;
     model->channels = spec->unet.in_channels;
@@ -43,18 +45,29 @@ void model_destroy(struct model *model)
     free(model);
 }
 
-const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels)
+/* With model->timesteps. */
+static const float *run(struct model *model, int n, const double *x_t, const int64_t *labels)
 {
     size_t used = (size_t)n * model->image, all = (size_t)model->batch * model->image;
     float *input = net_input_data(model->net, 0);
     for (size_t k = 0; k < used; k++) input[k] = (float)x_t[k];
     memset(input + used, 0, (all - used) * sizeof *input);
-    for (int i = 0; i < model->batch; i++) {
-        model->timesteps[i] = diffusion_model_timestep(model->diffusion, t);
-        model->labels[i] = labels && i < n ? labels[i] : 0;
-    }
+    for (int i = 0; i < model->batch; i++) model->labels[i] = labels && i < n ? labels[i] : 0;
     const struct net_run run = {.n = model->batch, .timesteps = model->timesteps, .labels = model->labels};
     watchdog_at("running the network", -1);
     net_forward(model->net, &run);
     return net_output_data(model->net);
+}
+
+const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels)
+{
+    for (int i = 0; i < model->batch; i++) model->timesteps[i] = diffusion_model_timestep(model->diffusion, t);
+    return run(model, n, x_t, labels);
+}
+
+const float *model_outputs_each(struct model *model, const int *t, int n, const double *x_t, const int64_t *labels)
+{
+    for (int i = 0; i < model->batch; i++)
+        model->timesteps[i] = diffusion_model_timestep(model->diffusion, t[i < n ? i : 0]);
+    return run(model, n, x_t, labels);
 }

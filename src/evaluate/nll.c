@@ -1,4 +1,5 @@
 /* The variational bound of images, term by term (gaussian_diffusion.py, calc_bpd_loop). */
+#include "nll.h"
 #include "batches.h"
 #include "noise.h"
 
@@ -11,9 +12,10 @@ struct job {
     const struct dataset *data;
     const struct nll_options *options;
     struct batches batches;
-    int steps;
-    uint8_t *pixels; /* of this rank's batch, like the next four */
+    int steps;       /* columns */
+    uint8_t *pixels; /* of this rank's batch, like the next five */
     int64_t *labels;
+    int *timesteps;
     double *x_start, *x_t, *noise;
     /* [batch][steps + 1]: the terms of an image, column 0 the last timestep, then its prior as a `vb`: what travels to
      * rank 0 */
@@ -55,16 +57,18 @@ static void measure_column(struct job *job, struct batch batch, int column)
     const struct diffusion *diffusion = model->diffusion;
     size_t image = model->image, row = (size_t)job->steps + 1;
     size_t output = (size_t)model->pixels * (size_t)diffusion_output_channels(diffusion, model->channels);
-    int t = job->steps - 1 - column;
+    int *timesteps = job->timesteps;
     for (size_t i = 0; i < (size_t)batch.n; i++) {
+        int t = nll_stratum_draw(job->nll->first, job->steps - 1 - column, job->options->seed, batch.first + i);
         struct rng rng = {job->options->seed, RNG_NLL, (uint32_t)t, (uint32_t)(batch.first + i)};
+        timesteps[i] = t;
         noise_draw(job->options->noise, (uint64_t)column, &rng, image, job->noise + i * image);
         q_sample(diffusion, t, image, job->x_start + i * image, job->noise + i * image, job->x_t + i * image);
     }
-    const float *outputs = model_outputs(model, t, batch.n, job->x_t, job->labels);
+    const float *outputs = model_outputs_each(model, timesteps, batch.n, job->x_t, job->labels);
     for (size_t i = 0; i < (size_t)batch.n; i++)
-        bpd_terms(diffusion, t, model->pixels, model->channels, job->x_start + i * image, job->x_t + i * image,
-                  job->noise + i * image, outputs + i * output, job->options->clip_denoised,
+        bpd_terms(diffusion, timesteps[i], model->pixels, model->channels, job->x_start + i * image,
+                  job->x_t + i * image, job->noise + i * image, outputs + i * output, job->options->clip_denoised,
                   &job->terms[i * row + (size_t)column]);
 }
 
@@ -79,7 +83,7 @@ static void keep_image(struct job *job, uint64_t image, const struct bpd_terms *
         nll->vb[first + k] = terms[k].vb;
         nll->mse[first + k] = terms[k].mse;
         nll->xstart_mse[first + k] = terms[k].xstart_mse;
-        total += terms[k].vb;
+        total += nll_column_weight(nll, (int)k) * terms[k].vb;
     }
     nll->prior[image] = terms[job->steps].vb;
     nll->total[image] = total + nll->prior[image];
@@ -145,6 +149,9 @@ static enum iddpm_status check_data(const struct job *job)
     if (model->unet.num_classes > 0 && data->classes == 0)
         return iddpm_error(IDDPM_USAGE, "%s has no labels, which the class-conditional model of %s needs", data->folder,
                            model->path);
+    if (job->options->strata > 0 && job->options->noise)
+        return iddpm_error(IDDPM_USAGE, "%s has noise for every timestep: strata draw their own",
+                           job->options->noise->name);
     return noise_check(job->options->noise, (uint64_t)job->steps, job->batches.images, model->image);
 }
 
@@ -164,6 +171,7 @@ static enum iddpm_status create_job(struct job *job)
     TRY(check_data(job));
     TRY(mem_alloc(&job->pixels, all, 1, "images"));
     TRY(mem_alloc(&job->labels, batch, sizeof *job->labels, "labels"));
+    TRY(mem_alloc(&job->timesteps, batch, sizeof *job->timesteps, "timesteps"));
     TRY(mem_alloc(&job->x_start, all, sizeof(double), "images"));
     TRY(mem_alloc(&job->x_t, all, sizeof(double), "noised images"));
     TRY(mem_alloc(&job->noise, all, sizeof(double), "noise"));
@@ -172,29 +180,42 @@ static enum iddpm_status create_job(struct job *job)
     TRY(mem_alloc(&job->nll, 1, sizeof *job->nll, "a likelihood"));
     job->nll->images = job->batches.images;
     job->nll->steps = job->steps;
+    TRY(mem_alloc(&job->nll->first, (size_t)job->steps + 1, sizeof(int), "strata"));
+    nll_strata(job->model->diffusion->num_timesteps, job->steps, job->nll->first);
     return job->parallel->rank == 0 ? create_arrays(job->nll) : IDDPM_OK;
 }
 
 static void destroy_job(struct job *job)
 {
-    void *buffers[] = {job->pixels, job->labels, job->x_start, job->x_t, job->noise, job->terms, job->gathered};
+    void *buffers[] = {job->pixels, job->labels, job->timesteps, job->x_start,
+                       job->x_t,    job->noise,  job->terms,     job->gathered};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
+}
+
+void nll_mean(size_t n, const double *a, const double *b, double *mean, double *standard_error)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) sum += (a[i] - (b ? b[i] : 0)) / (double)n;
+    for (size_t i = 0; i < n; i++) squares += pow(a[i] - (b ? b[i] : 0) - sum, 2);
+    *mean = sum;
+    *standard_error = n > 1 ? sqrt(squares / ((double)n - 1) / (double)n) : NAN;
 }
 
 /* Collective. */
 static enum iddpm_status summarise(const struct parallel *parallel, struct nll *nll)
 {
-    double summary[2] = {0, NAN}, n = (double)nll->images;
-    if (parallel->rank == 0) {
-        double squares = 0;
-        for (uint64_t i = 0; i < nll->images; i++) summary[0] += nll->total[i] / n;
-        for (uint64_t i = 0; i < nll->images; i++) squares += pow(nll->total[i] - summary[0], 2);
-        if (nll->images > 1) summary[1] = sqrt(squares / (n - 1) / n);
-    }
+    double summary[2] = {0};
+    if (parallel->rank == 0) nll_mean(nll->images, nll->total, NULL, &summary[0], &summary[1]);
     TRY(parallel_broadcast(parallel, summary, sizeof summary));
     nll->mean = summary[0];
     nll->standard_error = summary[1];
     return IDDPM_OK;
+}
+
+static int columns(const struct model *model, const struct nll_options *options)
+{
+    int timesteps = model->diffusion->num_timesteps;
+    return options->strata > 0 && options->strata < timesteps ? options->strata : timesteps;
 }
 
 enum iddpm_status nll_measure(const struct parallel *parallel, struct model *model, const struct dataset *data,
@@ -205,7 +226,7 @@ enum iddpm_status nll_measure(const struct parallel *parallel, struct model *mod
                       .data = data,
                       .options = options,
                       .batches = {options->images ? options->images : data->images, model->batch, parallel->size},
-                      .steps = model->diffusion->num_timesteps};
+                      .steps = columns(model, options)};
     enum iddpm_status status = parallel_agree(parallel, create_job(&job));
     log_progress_start(&job.progress, "nll", "images", 0, (double)job.batches.images);
     for (uint64_t round = 0; round < batches_rounds(&job.batches) && status == IDDPM_OK; round++)
@@ -220,6 +241,7 @@ enum iddpm_status nll_measure(const struct parallel *parallel, struct model *mod
 void nll_destroy(struct nll *nll)
 {
     if (!nll) return;
+    free(nll->first);
     double *arrays[] = {nll->vb, nll->mse, nll->xstart_mse, nll->prior, nll->total};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     free(nll);

@@ -1,8 +1,9 @@
 /* A measured likelihood as files. */
-#include "iddpm/evaluate.h"
-#include "iddpm/kernels.h"
+#include "nll.h"
 
 #include <stdlib.h>
+
+/* ---- what it was measured on, and how ---------------------------------------------------------------------------- */
 
 static struct store_attribute text(const char *name, const char *value)
 {
@@ -19,48 +20,104 @@ static struct store_attribute integer(const char *name, int64_t value)
     return (struct store_attribute){.name = name, .kind = STORE_INTEGER, .integer = value};
 }
 
-static enum iddpm_status write_arrays(const struct nll *nll, const struct model *model, int64_t *timesteps,
-                                      int n_attributes, const struct store_attribute *attributes, const char *path)
+void nll_settings(const struct nll *nll, const struct model *model, const struct dataset *data,
+                  const struct nll_options *options, struct store_attribute out[NLL_SETTINGS])
 {
-    const uint64_t images = nll->images, steps = (uint64_t)nll->steps;
-    for (int k = 0; k < nll->steps; k++) timesteps[k] = model->diffusion->timestep_map[nll->steps - 1 - k];
-    const struct store_array arrays[] = {
-        {"vb", STORE_F64, 2, {images, steps}, nll->vb},
-        {"mse", STORE_F64, 2, {images, steps}, nll->mse},
-        {"xstart_mse", STORE_F64, 2, {images, steps}, nll->xstart_mse},
-        {"prior", STORE_F64, 1, {images}, nll->prior},
-        {"total", STORE_F64, 1, {images}, nll->total},
-        {"timesteps", STORE_I64, 1, {steps}, timesteps},
-    };
-    return store_write(path, sizeof arrays / sizeof *arrays, arrays, n_attributes, attributes);
-}
-
-enum iddpm_status nll_write(const struct nll *nll, const struct model *model, const struct dataset *data,
-                            const struct nll_options *options, const char *path)
-{
-    const struct store_attribute attributes[] = {
-        number("bits_per_dim", nll->mean),
-        number("standard_error", nll->standard_error),
+    const struct diffusion *diffusion = model->diffusion;
+    const struct store_attribute settings[NLL_SETTINGS] = {
         integer("images", (int64_t)nll->images),
         text("checkpoint", model->path),
         integer("step", model->step),
         text("weights", model->weights),
+        integer("weights_crc32", model->weights_crc32),
         text("data", data->folder),
         text("data_hash", data->hash),
         text("noise_schedule", model->config->diffusion.noise_schedule),
-        integer("diffusion_steps", model->diffusion->original_num_steps),
-        integer("num_timesteps", model->diffusion->num_timesteps),
+        integer("diffusion_steps", diffusion->original_num_steps),
+        integer("num_timesteps", diffusion->num_timesteps),
+        text("respacing", model->respacing),
+        integer("strata", nll->steps < diffusion->num_timesteps ? nll->steps : 0),
         integer("clip_denoised", options->clip_denoised),
         text("noise", options->noise ? options->noise->name : "philox"),
         integer("seed", (int64_t)options->seed),
         integer("batch", model->batch),
         text("instruction_set", kernels_isa()),
     };
-    int64_t *timesteps;
-    TRY(mem_alloc(&timesteps, (size_t)nll->steps, sizeof *timesteps, "timesteps"));
-    enum iddpm_status status =
-        write_arrays(nll, model, timesteps, sizeof attributes / sizeof *attributes, attributes, path);
-    free(timesteps);
+    for (int i = 0; i < NLL_SETTINGS; i++) out[i] = settings[i];
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+/* Of terms [images][steps], the mean over images of the sum over timesteps. */
+static double mean_sum(const struct nll *nll, const double *terms)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < nll->images; i++)
+        for (int column = 0; column < nll->steps; column++) sum += *terms++ * nll_column_weight(nll, column);
+    return sum / (double)nll->images;
+}
+
+static double mean_prior(const struct nll *nll)
+{
+    double sum = 0;
+    for (uint64_t i = 0; i < nll->images; i++) sum += nll->prior[i];
+    return sum / (double)nll->images;
+}
+
+/* Original timesteps, of each column or of each image and column. */
+static void fill_timesteps(const struct nll *nll, const struct model *model, uint64_t seed, uint64_t rows,
+                           int64_t *timesteps)
+{
+    for (uint64_t i = 0; i < rows; i++)
+        for (int column = 0; column < nll->steps; column++)
+            *timesteps++ =
+                model->diffusion->timestep_map[nll_stratum_draw(nll->first, nll->steps - 1 - column, seed, i)];
+}
+
+static enum iddpm_status write_arrays(const struct nll *nll, bool strata, int64_t *timesteps, double *weights,
+                                      int n_attributes, const struct store_attribute *attributes, const char *path)
+{
+    const uint64_t images = nll->images, steps = (uint64_t)nll->steps;
+    struct store_array arrays[] = {
+        {"vb", STORE_F64, 2, {images, steps}, nll->vb},
+        {"mse", STORE_F64, 2, {images, steps}, nll->mse},
+        {"xstart_mse", STORE_F64, 2, {images, steps}, nll->xstart_mse},
+        {"prior", STORE_F64, 1, {images}, nll->prior},
+        {"total", STORE_F64, 1, {images}, nll->total},
+        {"timesteps", STORE_I64, 1, {steps}, timesteps},
+        {"column_weights", STORE_F64, 1, {steps}, weights},
+    };
+    if (strata) arrays[5] = (struct store_array){"timesteps", STORE_I64, 2, {images, steps}, timesteps};
+    return store_write(path, sizeof arrays / sizeof *arrays, arrays, n_attributes, attributes);
+}
+
+enum iddpm_status nll_write(const struct nll *nll, const struct model *model, const struct dataset *data,
+                            const struct nll_options *options, const char *path)
+{
+    enum { OWN = 6 };
+    const double timesteps = model->diffusion->num_timesteps;
+    struct store_attribute attributes[OWN + NLL_SETTINGS] = {
+        number("bits_per_dim", nll->mean),
+        number("standard_error", nll->standard_error),
+        number("mean_vb", mean_sum(nll, nll->vb)),
+        number("mean_prior", mean_prior(nll)),
+        number("mean_mse", mean_sum(nll, nll->mse) / timesteps),
+        number("mean_xstart_mse", mean_sum(nll, nll->xstart_mse) / timesteps),
+    };
+    nll_settings(nll, model, data, options, attributes + OWN);
+    bool strata = nll->steps < model->diffusion->num_timesteps;
+    uint64_t rows = strata ? nll->images : 1;
+    int64_t *drawn = NULL;
+    double *weights = NULL;
+    enum iddpm_status status = mem_alloc(&drawn, rows * (size_t)nll->steps, sizeof *drawn, "timesteps");
+    if (status == IDDPM_OK) status = mem_alloc(&weights, (size_t)nll->steps, sizeof *weights, "weights of columns");
+    if (status == IDDPM_OK) {
+        fill_timesteps(nll, model, options->seed, rows, drawn);
+        for (int column = 0; column < nll->steps; column++) weights[column] = nll_column_weight(nll, column);
+        status = write_arrays(nll, strata, drawn, weights, OWN + NLL_SETTINGS, attributes, path);
+    }
+    free(drawn);
+    free(weights);
     return status;
 }
 

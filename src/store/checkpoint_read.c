@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -131,6 +132,18 @@ int checkpoint_find(const struct checkpoint *c, const char *path)
     for (int i = 0; i < c->table.n; i++)
         if (strcmp(c->arrays[i].path, path) == 0) return i;
     return -1;
+}
+
+uint32_t checkpoint_group_crc(const struct checkpoint *c, const char *group)
+{
+    size_t length = strlen(group);
+    uint32_t sum = 0;
+    for (int i = 0; i < c->table.n; i++) {
+        const char *path = c->arrays[i].path;
+        uint32_t crc = ckpt_table_crc(&c->table, i);
+        if (strncmp(path, group, length) == 0 && path[length] == '/') sum = libdeflate_crc32(sum, &crc, sizeof crc);
+    }
+    return sum;
 }
 
 /* ---- one reader -------------------------------------------------------------------------------------------------- */

@@ -147,3 +147,37 @@ enum iddpm_status store_read_number(const char *path, const char *object, const 
     H5Fclose(file);
     return status;
 }
+
+static enum iddpm_status read_attribute(hid_t file, const char *path, struct store_attribute *attribute)
+{
+    char *text = NULL;
+    int failed = 0;
+    if (attribute->kind == STORE_TEXT) failed = hdf5_read_text(file, attribute->name, &text);
+    if (attribute->kind == STORE_NUMBER)
+        failed = hdf5_read_value(file, attribute->name, H5T_NATIVE_DOUBLE, &attribute->number);
+    if (attribute->kind == STORE_INTEGER)
+        failed = hdf5_read_value(file, attribute->name, H5T_NATIVE_INT64, &attribute->integer);
+    attribute->text = text;
+    return failed < 0 ? hdf5_error(path, "read the attribute %s", attribute->name) : IDDPM_OK;
+}
+
+enum iddpm_status store_read_attributes(const char *path, int n, struct store_attribute *attributes)
+{
+    hdf5_start();
+    hid_t file;
+    for (int i = 0; i < n; i++) attributes[i].text = NULL;
+    TRY(hdf5_open(&file, path));
+    enum iddpm_status status = IDDPM_OK;
+    for (int i = 0; i < n && status == IDDPM_OK; i++) status = read_attribute(file, path, &attributes[i]);
+    H5Fclose(file);
+    if (status != IDDPM_OK) store_free_texts(n, attributes);
+    return status;
+}
+
+void store_free_texts(int n, struct store_attribute *attributes)
+{
+    for (int i = 0; i < n; i++) {
+        free((char *)attributes[i].text);
+        attributes[i].text = NULL;
+    }
+}

@@ -112,7 +112,17 @@ static struct nll make_nll(double values[3][IMAGES * STEPS], double images[2][IM
     for (int k = 0; k < 3; k++)
         for (int i = 0; i < IMAGES * STEPS; i++) values[k][i] = 100 * k + i;
     for (int i = 0; i < IMAGES; i++) images[0][i] = 0.5 + i, images[1][i] = 7 + i;
-    return (struct nll){IMAGES, STEPS, values[0], values[1], values[2], images[0], images[1], 7.5, 0.5};
+    static int first[STEPS + 1] = {0, 1, 2, 3, 4};
+    return (struct nll){.images = IMAGES,
+                        .steps = STEPS,
+                        .first = first,
+                        .vb = values[0],
+                        .mse = values[1],
+                        .xstart_mse = values[2],
+                        .prior = images[0],
+                        .total = images[1],
+                        .mean = 7.5,
+                        .standard_error = 0.5};
 }
 
 static void check_array(const char *name, int ndim, size_t n, const double *want)
@@ -146,9 +156,9 @@ static void a_result_says_what_was_measured_on_what(void **state)
     const struct {
         const char *name;
         double value;
-    } numbers[] = {
-        {"bits_per_dim", 7.5}, {"standard_error", 0.5}, {"images", IMAGES}, {"step", 7}, {"diffusion_steps", 8},
-        {"num_timesteps", 4},  {"clip_denoised", 0},    {"seed", 3},        {"batch", 2}};
+    } numbers[] = {{"bits_per_dim", 7.5},  {"standard_error", 0.5}, {"images", IMAGES},   {"step", 7},
+                   {"diffusion_steps", 8}, {"num_timesteps", 4},    {"clip_denoised", 0}, {"seed", 3},
+                   {"batch", 2},           {"strata", 0},           {"weights_crc32", 0}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         must(store_read_number(at("nll.h5"), "/", numbers[i].name, &number));
         assert_true(number == numbers[i].value);
@@ -159,6 +169,7 @@ static void a_result_says_what_was_measured_on_what(void **state)
                                     {"data_hash", "abc"},
                                     {"noise_schedule", "cosine"},
                                     {"noise", "philox"},
+                                    {"respacing", "ddim4"},
                                     {"instruction_set", kernels_isa()}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char *text;
@@ -167,6 +178,61 @@ static void a_result_says_what_was_measured_on_what(void **state)
         free(text);
     }
     model_destroy(model);
+}
+
+/* vb of two images and their prior make up bits_per_dim; errors are means over timesteps, whatever the strata. */
+static void a_result_is_read_again(void **state)
+{
+    (void)state;
+    enum { STRATA = 2 };
+    double vb[] = {1, 2, 3, 4}, mse[] = {0.5, 1, 0.5, 1}, xstart_mse[] = {2, 2, 2, 2}, prior[] = {0.5, 1.5},
+           total[] = {5.5, 14.5};
+    int first[STRATA + 1] = {0, 1, 4}; /* column 0 counts three times */
+    struct nll nll = {IMAGES, STRATA, first, vb, mse, xstart_mse, prior, total, 10, 4.5};
+    struct model *model = open_model();
+    struct dataset data = {.folder = "data/held-out", .hash = "abc"};
+    const struct nll_options options = {.seed = 3, .strata = STRATA, .clip_denoised = true};
+    struct nll_result *r;
+    must(nll_write(&nll, model, &data, &options, at("nll.h5")));
+    must(nll_result_read(&r, at("nll.h5")));
+    assert_true(r->bits_per_dim == 10 && r->standard_error == 4.5 && r->images == IMAGES && r->total[1] == 14.5);
+    assert_true(r->vb == 9 && r->prior == 1 && r->mse == 2.5 / 4 && r->xstart_mse == 2);
+    assert_true(r->step == 7 && r->diffusion_steps == 8 && r->num_timesteps == 4 && r->strata == STRATA);
+    assert_true(r->seed == 3 && r->batch == 2 && r->clip_denoised);
+    assert_string_equal(r->respacing, "ddim4");
+    assert_string_equal(r->data_hash, "abc");
+    assert_string_equal(r->checkpoint, model->path);
+    nll_result_destroy(r);
+    struct store_array timesteps;
+    must(store_read(at("nll.h5"), "timesteps", STORE_I64, &timesteps));
+    assert_true(timesteps.ndim == 2 && timesteps.dims[0] == IMAGES && timesteps.dims[1] == STRATA);
+    const int64_t *t = timesteps.data; /* every second of 8 */
+    for (int i = 0; i < IMAGES; i++) {
+        assert_in_range(t[i * STRATA], 2, 6);
+        assert_int_equal(t[i * STRATA] % 2, 0);
+        assert_int_equal(t[i * STRATA + 1], 0);
+    }
+    free(timesteps.data);
+    const double weights[] = {3, 1};
+    struct store_array read;
+    must(store_read(at("nll.h5"), "column_weights", STORE_F64, &read));
+    assert_memory_equal(read.data, weights, sizeof weights);
+    free(read.data);
+    model_destroy(model);
+}
+
+static void what_is_no_result_is_named(void **state)
+{
+    (void)state;
+    struct nll_result *r;
+    double two[] = {1, 2};
+    const struct store_array total = {"total", STORE_F64, 1, {2}, two};
+    refused(nll_result_read(&r, at("nothing.h5")), "nothing.h5");
+    must(store_write(at("other.h5"), 1, &total, 0, NULL));
+    refused(nll_result_read(&r, at("other.h5")), "other.h5: cannot read the attribute bits_per_dim");
+    assert_null(r);
+    scratch_write(at("cut.h5"), "\x89HDF", 4);
+    refused(nll_result_read(&r, at("cut.h5")), "cut.h5");
 }
 
 static void means_are_written_as_npz(void **state)
@@ -258,6 +324,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(noise_is_read_from_both_kinds_of_file),
                                        cmocka_unit_test(other_arrays_are_no_noise),
                                        cmocka_unit_test(a_result_says_what_was_measured_on_what),
+                                       cmocka_unit_test(a_result_is_read_again),
+                                       cmocka_unit_test(what_is_no_result_is_named),
                                        cmocka_unit_test(means_are_written_as_npz),
                                        cmocka_unit_test(samples_are_a_picture_and_an_archive),
                                        cmocka_unit_test(images_of_two_channels_are_no_picture)};
