@@ -83,29 +83,54 @@ int study_evaluation_steps(const struct study_point *point, const struct study_e
 enum iddpm_status study_result_path(const struct study_point *point, const struct study_evaluation *evaluation,
                                     int64_t step, char *out);
 
-/* ---- what was collected (results.c, collect.c) ------------------------------------------------------------------- */
+/* ---- what was collected (results*.c, collect*.c) ----------------------------------------------------------------- */
 
 /* A row: point x checkpoint x evaluation. */
 struct study_row {
-    char point[STUDY_NAME], evaluation[STUDY_NAME], weights[64], respacing[64], objective[64], data_hash[80];
+    char point[STUDY_NAME], evaluation[STUDY_NAME], weights[64], respacing[64], data_hash[80];
+    char objective[64];    /* L_simple | L_hybrid | L_vlb | L_vlb importance-sampled */
     int64_t step, images;  /* trained */
     double flops, seconds; /* of the training up to there; seconds NAN when unknown */
     int64_t ranks;         /* 0 when unknown */
-    uint64_t parameters;
-    int64_t channels, seed, timesteps, diffusion_steps, strata, nll_seed;
+    int64_t parameters, channels, seed, timesteps, diffusion_steps, strata, nll_seed;
     bool clip_denoised;
     double bits_per_dim, standard_error, vb, mse, prior; /* means over images; vb without the prior */
     double difference, difference_error; /* from the row before of the same point and evaluation, on the same images and
                                             noise: common random numbers; NAN for the first */
     double fid;                          /* NAN: not measured */
-    size_t n_totals;                     /* images of the evaluation */
-    const double *totals;                /* [n_totals] bits/dim of each image, in the order of the data set */
+    int64_t n_totals;                    /* images of the evaluation */
+    double *totals;                      /* [n_totals] bits/dim of each image, in the order of the data set */
+    int64_t n_terms;                     /* timesteps, or strata of timesteps */
+    double *term_steps, *terms; /* [n_terms] timestep (of a stratum: its middle) and mean over images of vb, bits/dim of
+                                   one timestep; the last timestep first */
+    int64_t file_bytes, file_time; /* private: of the file that it was read from; nanoseconds */
 };
 
-struct study_results {
-    int n;
+/* Learning curve of a point, from its metrics.jsonl. */
+enum study_curve_column {
+    CURVE_STEP,
+    CURVE_IMAGES, /* trained */
+    CURVE_FLOPS,
+    CURVE_LOSS, /* means since the line before, as all that follow up to the noise scale */
+    CURVE_MSE,
+    CURVE_VB,
+    CURVE_GRAD_NORM,
+    CURVE_NOISE_SCALE, /* images */
+    CURVE_SECONDS,     /* of training up to there, summed over continuations */
+    CURVE_RANKS,
+    CURVE_COLUMNS
+};
+struct study_curve {
+    char point[STUDY_NAME];
+    int64_t n;
+    double *column[CURVE_COLUMNS]; /* [n] each; NAN: unknown */
+    int64_t file_bytes, file_time; /* private, as those of a row */
+};
+
+struct study_results { /* owns the arrays of its rows and curves */
+    int n, n_curves;
     struct study_row *rows; /* by point in the study's order, evaluation, step */
-    double *totals;         /* private */
+    struct study_curve *curves;
 };
 
 struct study_collected {
