@@ -50,6 +50,13 @@ expect 0 ranks 1 train ended total_steps=20
 prints "continuing from ended/checkpoints/step-00000005.h5"
 saved ended 10 15 20
 
+# One of train.save_steps that fails is tried again too, but is no interval: that many may go wrong in a row.
+blocked listed 3
+expect 0 ranks 2 train tiny.yaml run.dir=listed save_steps=3,6 save_interval=100 log_interval=1 total_steps=8 \
+    store.max_failures=1
+counts 1 "no checkpoint at step 3 (interval 0 of 1 in a row, store.max_failures), training goes on, next try at step 4: "
+saved listed 4 6 8
+
 # The last checkpoint is tried again with pauses, as often as store.max_failures allows.
 blocked last 10
 expect 1 ranks 2 train tiny.yaml run.dir=last save_interval=5 total_steps=10 store.max_failures=2
