@@ -102,9 +102,7 @@ struct leaf_sum {
 };
 
 /* Called by the backward pass of the last images of a leaf, or, with MPI_Allreduce, of the rank, when elements of its
- * gradient are final and in the cache: they are looked at and added, and those of the last leaf go on to the other
- * ranks.
- */
+ * gradient are final and in the cache: squared, added, and those of the last leaf sent on to the other ranks. */
 static void after_op(void *context, size_t first, size_t count)
 {
     const struct leaf_sum *sum = context;

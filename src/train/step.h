@@ -23,8 +23,7 @@ struct image_terms {
 };
 
 /* ---- noise_scale.c: the gradient noise scale (McCandlish et al. 2018, appendix A.1), from the gradients of the batch
- * and of its parts that a step has anyway: leaves, or, with MPI_Allreduce, what a rank has. -------------------------
- */
+ * and of its parts that a step has anyway: leaves, or, with MPI_Allreduce, what a rank has. ------------------------ */
 
 struct noise_scale {
     int parts;           /* of this rank; 0: there is only one in the whole batch, which tells nothing */
