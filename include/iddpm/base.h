@@ -120,11 +120,13 @@ enum iddpm_status path_make_folders(const char *path); /* mkdir -p */
  * whoever opens it then learns the reason. */
 bool path_exists(const char *path);
 bool path_is_folder(const char *path);
-/* Writes the whole of `text` as `path`: temporary file beside it, fsync, rename. Nothing half-written is ever seen. */
+/* Writes `bytes` of `data`, or the whole of `text`, as `path`: temporary file beside it, fsync, rename. Nothing
+ * half-written is ever seen. */
+enum iddpm_status path_write(const char *path, const void *data, size_t bytes);
 enum iddpm_status path_write_text(const char *path, const char *text);
 /* Reads a whole text file into *out (free()); `limit` bytes at most, else an error. */
 enum iddpm_status path_read_text(const char *path, size_t limit, char **out);
-/* Reads a whole text file of fewer than `size` bytes into out[size]; takes no memory. */
+/* The same into out[size], at most size - 1 bytes, taking no memory; out is "" after an error. */
 enum iddpm_status path_read_small(const char *path, size_t size, char *out);
 enum iddpm_status path_sync_folder(const char *path); /* fsync of a folder after a rename */
 

@@ -45,83 +45,97 @@ enum iddpm_status path_make_folders(const char *path)
     return IDDPM_OK;
 }
 
-static int write_all(const char *temporary, const char *text)
+/* Returns an errno, 0 when all is on the disk. */
+static int write_all(const char *temporary, const char *data, size_t bytes)
 {
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return errno;
     int error = 0;
-    for (size_t left = strlen(text); left && !error;) {
-        ssize_t n = write(fd, text, left);
+    while (bytes && !error) {
+        ssize_t n = write(fd, data, bytes);
         if (n < 0 && errno != EINTR) error = errno;
-        if (n > 0) text += n, left -= (size_t)n;
+        if (n > 0) data += n, bytes -= (size_t)n;
     }
     if (!error && fsync(fd) != 0) error = errno;
     if (close(fd) != 0 && !error) error = errno;
     return error;
 }
 
-enum iddpm_status path_write_text(const char *path, const char *text)
+enum iddpm_status path_write(const char *path, const void *data, size_t bytes)
 {
     char temporary[PATH_SIZE];
     if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= PATH_SIZE)
         return iddpm_error(IDDPM_USAGE, "%s: the path is longer than %d characters", path, PATH_SIZE - 5);
-    int error = write_all(temporary, text);
+    int error = write_all(temporary, data, bytes);
     if (!error && rename(temporary, path) != 0) error = errno;
     if (!error) return IDDPM_OK;
     unlink(temporary);
     return iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error));
 }
 
-enum iddpm_status path_read_text(const char *path, size_t limit, char **out)
+enum iddpm_status path_write_text(const char *path, const char *text)
 {
-    *out = NULL;
-    FILE *stream = fopen(path, "rb");
-    if (!stream) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
-    size_t capacity = 0, length = 0, n = 1;
-    char *text = NULL;
-    enum iddpm_status status = IDDPM_OK;
-    while (n && status == IDDPM_OK) {
-        status = mem_grow(&text, &capacity, length + 4096, 1, path);
-        if (status == IDDPM_OK) length += n = fread(text + length, 1, 4095, stream);
-        if (status == IDDPM_OK && length > limit)
-            status =
-                iddpm_error(IDDPM_FAILED, "%s: longer than %zu bytes, which is the most allowed here", path, limit);
-    }
-    if (status == IDDPM_OK && ferror(stream))
-        status = iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(errno));
-    fclose(stream);
-    if (status != IDDPM_OK) {
-        free(text);
-        return status;
-    }
-    text[length] = 0;
-    *out = text;
-    return IDDPM_OK;
+    return path_write(path, text, strlen(text));
 }
 
-static int read_all(int fd, size_t size, char *out, size_t *length)
+static enum iddpm_status open_to_read(const char *path, int *fd)
+{
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd >= 0) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
+}
+
+/* Fewer than `size` bytes only at the end of the file. */
+static enum iddpm_status read_on(const char *path, int fd, size_t size, char *out, size_t *length)
 {
     ssize_t n = 1;
     for (*length = 0; n && *length < size;) {
         n = read(fd, out + *length, size - *length);
-        if (n < 0 && errno != EINTR) return errno;
+        if (n < 0 && errno != EINTR) return iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(errno));
         if (n > 0) *length += (size_t)n;
     }
-    return 0;
+    return IDDPM_OK;
+}
+
+static enum iddpm_status too_long(const char *path, size_t limit)
+{
+    return iddpm_error(IDDPM_FAILED, "%s: longer than %zu bytes, which is the most allowed here", path, limit);
+}
+
+enum iddpm_status path_read_text(const char *path, size_t limit, char **out)
+{
+    enum { PIECE = 4095 };
+    size_t capacity = 0, length = 0, n = 1;
+    char *text = NULL;
+    int fd;
+    *out = NULL;
+    TRY(open_to_read(path, &fd));
+    enum iddpm_status status = IDDPM_OK;
+    while (n && status == IDDPM_OK) {
+        status = mem_grow(&text, &capacity, length + PIECE + 1, 1, path);
+        if (status == IDDPM_OK) status = read_on(path, fd, PIECE, text + length, &n);
+        if (status == IDDPM_OK && (length += n) > limit) status = too_long(path, limit);
+    }
+    close(fd);
+    if (status == IDDPM_OK) {
+        text[length] = 0;
+        *out = text;
+    } else
+        free(text);
+    return status;
 }
 
 enum iddpm_status path_read_small(const char *path, size_t size, char *out)
 {
-    size_t length = 0;
+    size_t length;
+    int fd;
     out[0] = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
-    int error = read_all(fd, size, out, &length);
+    TRY(open_to_read(path, &fd));
+    enum iddpm_status status = read_on(path, fd, size, out, &length);
     close(fd);
-    out[length < size ? length : 0] = 0;
-    if (error) return iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(error));
-    if (length < size) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED, "%s: longer than %zu bytes, which is the most allowed here", path, size - 1);
+    if (status == IDDPM_OK && length == size) status = too_long(path, size - 1);
+    out[status == IDDPM_OK ? length : 0] = 0;
+    return status;
 }
 
 enum iddpm_status path_sync_folder(const char *path)

@@ -2,11 +2,7 @@
  * error, and what the system says about one (no space left) reaches the user. */
 #include "hdf5.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
@@ -27,27 +23,9 @@ static enum iddpm_status fill(hid_t file, const char *path, int n_arrays, const 
     return IDDPM_OK;
 }
 
-/* Returns an errno, 0 when all is on the disk. */
-static int write_bytes(const char *path, const char *data, size_t bytes)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), error = 0;
-    if (fd < 0) return errno;
-    while (bytes && !error) {
-        ssize_t n = write(fd, data, bytes);
-        if (n < 0 && errno != EINTR) error = errno;
-        if (n > 0) data += n, bytes -= (size_t)n;
-    }
-    if (!error && fsync(fd) != 0) error = errno;
-    if (close(fd) != 0 && !error) error = errno;
-    return error;
-}
-
-/* Writes what HDF5 made in memory as `path`, by way of a temporary file. */
+/* Writes what HDF5 made in memory as `path`. */
 static enum iddpm_status save(hid_t file, const char *path)
 {
-    char temporary[PATH_SIZE];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
-        return iddpm_error(IDDPM_USAGE, "%s: the path is too long", path);
     /* The driver's own memory: H5Fget_file_image clears the mark of an open file in its copy, which the 1.8 format has
      * no use for, and leaves the checksum over it wrong (1.10.8). */
     void **memory;
@@ -55,12 +33,7 @@ static enum iddpm_status save(hid_t file, const char *path)
         return hdf5_error(path, "make the file");
     ssize_t bytes = H5Fget_file_image(file, NULL, 0); /* the size alone */
     if (bytes < 0) return hdf5_error(path, "make the file");
-    int error = write_bytes(temporary, *memory, (size_t)bytes);
-    if (!error && rename(temporary, path) != 0) error = errno;
-    if (error) {
-        unlink(temporary);
-        return iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error));
-    }
+    TRY(path_write(path, *memory, (size_t)bytes));
     if (store_sync_folder_of(path) != IDDPM_OK) log_warn("%s", iddpm_error_text());
     return IDDPM_OK;
 }

@@ -235,11 +235,21 @@ static void texts_are_written_whole(void **state)
         assert_false(path_exists(temporary));
         assert_int_equal(path_read_text(path, sizes[i], &read), IDDPM_OK);
         assert_string_equal(read, text);
+        char *small = malloc(sizes[i] + 1);
+        assert_int_equal(path_read_small(path, sizes[i] + 1, small), IDDPM_OK);
+        assert_string_equal(small, text);
+        assert_int_equal(path_read_small(path, sizes[i] ? sizes[i] : 1, small), sizes[i] ? IDDPM_FAILED : IDDPM_OK);
+        assert_string_equal(small, "");
+        free(small);
         free(read);
         free(text);
     }
     assert_int_equal(path_read_text(path, 99999, &read), IDDPM_FAILED);
     assert_true(!read && strstr(iddpm_error_text(), "longer than 99999") && strstr(iddpm_error_text(), path));
+    assert_int_equal(path_write(path, "a\0b", 3), IDDPM_OK);
+    assert_int_equal(path_read_text(path, 3, &read), IDDPM_OK);
+    assert_memory_equal(read, "a\0b", 4);
+    free(read);
     assert_int_equal(unlink(path), 0);
 }
 
@@ -254,6 +264,9 @@ static void files_that_cannot_be(void **state)
     assert_true(!read && strstr(iddpm_error_text(), path));
     assert_int_equal(path_read_text(folder, 10, &read), IDDPM_FAILED);
     assert_true(!read && strstr(iddpm_error_text(), "directory"));
+    char small[8] = "before";
+    assert_int_equal(path_read_small(folder, sizeof small, small), IDDPM_FAILED);
+    assert_true(!*small && strstr(iddpm_error_text(), "directory"));
     assert_int_equal(path_write_text(folder, "x"), IDDPM_FAILED); /* a folder cannot be replaced */
     char temporary[sizeof folder + 4];
     snprintf(temporary, sizeof temporary, "%s.tmp", folder);
