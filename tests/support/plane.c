@@ -36,7 +36,7 @@ static float get(const struct plane *plane, int64_t row, int j)
     return x;
 }
 
-static void set(struct plane *plane, int64_t row, int j, float x)
+void plane_put(struct plane *plane, int64_t row, int j, float x)
 {
     size_t i = (size_t)row * (size_t)plane->pitch + (size_t)j;
     if (plane->element == ELEMENT_FLOAT32) {
@@ -55,7 +55,7 @@ struct plane plane_create_of(enum element element, int64_t rows, int c, int pitc
     assert_true(c <= pitch);
     if (mem_alloc(&plane.data, plane_size(&plane), element_size(element), "plane")) fail_msg("%s", iddpm_error_text());
     for (int64_t row = 0; row < rows; row++)
-        for (int j = 0; j < pitch; j++) set(&plane, row, j, GUARD);
+        for (int j = 0; j < pitch; j++) plane_put(&plane, row, j, GUARD);
     return plane;
 }
 
@@ -76,14 +76,14 @@ void plane_random(struct plane *plane, uint32_t stream, double scale, double shi
     double *values = malloc((n ? n : 1) * sizeof *values), *next = values;
     rng_uniform(&rng, n, values);
     for (int64_t row = 0; row < plane->rows; row++)
-        for (int j = 0; j < plane->c; j++) set(plane, row, j, (float)((2 * *next++ - 1) * scale + shift));
+        for (int j = 0; j < plane->c; j++) plane_put(plane, row, j, (float)((2 * *next++ - 1) * scale + shift));
     free(values);
 }
 
 void plane_set(struct plane *plane, float value)
 {
     for (int64_t row = 0; row < plane->rows; row++)
-        for (int j = 0; j < plane->c; j++) set(plane, row, j, value);
+        for (int j = 0; j < plane->c; j++) plane_put(plane, row, j, value);
 }
 
 void plane_check_guards(const struct plane *plane, const char *what)

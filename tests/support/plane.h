@@ -21,6 +21,7 @@ double plane_tolerance(enum element element, double of_float32);
 /* Uniform in [-scale, scale) + shift, a function of `stream`. */
 void plane_random(struct plane *plane, uint32_t stream, double scale, double shift);
 void plane_set(struct plane *plane, float value);
+void plane_put(struct plane *plane, int64_t row, int j, float value); /* one element, rounded to what it can hold */
 void plane_check_guards(const struct plane *plane, const char *what);
 void plane_free(struct plane *plane);
 
