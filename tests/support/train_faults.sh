@@ -1,8 +1,8 @@
 # train_faults.sh BUILD every KIND RANK STEP | BUILD sample SEED: a continued run of a tiny network on two ranks, in which
 # the k-th write, pwrite, ftruncate, fallocate, fsync, rename or close on a file of the run fails on one rank, once or from
-# then on (tests/faults/fail_io.c): k = STEP, 2 STEP, ... to the end of the run. It must recover or end within 20 s: then on
-# all ranks, with one message that names rank, host and cause. The checkpoint from before is whole, no other file is left,
-# and the run goes on without the fault.
+# then on (tests/faults/fail_io.c): k = STEP, 2 STEP, ... to the end of the run. It must recover or end, in two minutes on a
+# machine however busy: then on all ranks, with one message that names rank, host and cause. The checkpoint from before is
+# whole, no other file is left, and the run goes on without the fault.
 . "$(dirname "$0")/shell.sh"
 build=$(cd "$1" && pwd)
 way=$2
@@ -30,7 +30,7 @@ echo $s >status.$r
 exit $s
 SH
 run_on_two() {
-    timeout -k 5 20 mpirun --oversubscribe -n 2 bash rank.sh "$iddpm" train "$work/run" total_steps=3 "store.max_failures=${tries-2}" \
+    timeout -k 5 120 mpirun --oversubscribe -n 2 bash rank.sh "$iddpm" train "$work/run" total_steps=3 "store.max_failures=${tries-2}" \
         >out 2>err </dev/null
 }
 
@@ -50,7 +50,7 @@ fault() {
     tried=$((tried + 1))
     case $status in
     0) [ "$(cat status.0 status.1 | tr '\n' ' ')" = "0 0 " ] || complain "$what: ranks ended with $(cat status.?)" ;;
-    124 | 137) complain "$what: still running after 20 s: $(cat out err)" ;;
+    124 | 137) complain "$what: still running after two minutes: $(cat out err)" ;;
     *)
         ended=$((ended + 1))
         grep -qx 0 status.? && complain "$what: a rank ended with 0: $(cat err)"
