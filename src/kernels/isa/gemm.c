@@ -33,20 +33,15 @@ static inline __attribute__((always_inline)) vf multiply_add(vf sum, const oper 
 #endif
 }
 
-/* Fetches a row a word: all at once would hold up the products. */
-struct fetch {
-    const char *y, *add;
-};
-
-static inline __attribute__((always_inline)) void fetch_row(const struct tile *tile, const int rows, int w,
-                                                            struct fetch *fetch)
+/* Fetches the next row: one a word, as all at once would hold up the products. */
+static inline __attribute__((always_inline)) void fetch_row(const struct tile *tile, const char **y, const char **add)
 {
-    __builtin_prefetch(fetch->y, 1);
-    __builtin_prefetch(fetch->y + MEM_ALIGN, 1);
-    __builtin_prefetch(fetch->add);
-    __builtin_prefetch(fetch->add + MEM_ALIGN);
-    fetch->y += w < rows - 1 ? tile->fetch_y_step : 0;
-    fetch->add += w < rows - 1 ? tile->fetch_add_step : 0;
+    __builtin_prefetch(*y, 1);
+    __builtin_prefetch(*y + MEM_ALIGN, 1);
+    __builtin_prefetch(*add);
+    __builtin_prefetch(*add + MEM_ALIGN);
+    *y += tile->fetch_y_step;
+    *add += tile->fetch_add_step;
 }
 
 static inline __attribute__((always_inline)) void tile_store(const struct tile *tile, const int rows, const int vectors,
@@ -72,12 +67,40 @@ static inline __attribute__((always_inline)) void tile_store(const struct tile *
     }
 }
 
+/* A vector or two of b, and those B_AHEAD on the way. */
+static inline __attribute__((always_inline)) void load_b(const oper *b, const ptrdiff_t width, const int vectors,
+                                                         vf loaded[2])
+{
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+        __builtin_prefetch(b + B_AHEAD * width + v * LANES * STEP);
+        loaded[v] = *(const vf *)(b + v * LANES * STEP);
+    }
+}
+
+/* One word, at every third row's pointer, which moves on. */
+static inline __attribute__((always_inline)) void add_row_word(const oper *a[TILE], ptrdiff_t next, const oper *b,
+                                                               ptrdiff_t width, const int rows, const int vectors,
+                                                               vf sum[TILE][2])
+{
+    vf loaded[2];
+    load_b(b, width, vectors, loaded);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+        const oper *word = a[r / 3 * 3] + r % 3 * next;
+        sum[r][0] = multiply_add(sum[r][0], word, loaded[0]);
+        if (vectors == 2) sum[r][1] = multiply_add(sum[r][1], word, loaded[1]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r += 3) a[r] += STEP;
+}
+
 /* Words of a row follow each other. Every third row has a pointer, the next two are at fixed distances: fourteen
  * pointers would not fit the registers. */
 static inline __attribute__((always_inline)) void add_rows(const struct tile *tile, const int rows, const int vectors)
 {
     vf sum[TILE][2];
-    const oper *a[TILE], *b = tile->b;
+    const oper *a[TILE], *b = tile->b, *end = b + tile->words * tile->b_word;
     const ptrdiff_t next = tile->a_row, width = tile->b_word;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) sum[r][0] = sum[r][1] = (vf){0};
@@ -86,22 +109,25 @@ static inline __attribute__((always_inline)) void add_rows(const struct tile *ti
         a[r] = tile->a + r * next;
         __asm__("" : "+r"(a[r])); /* what it was made of is forgotten */
     }
-    struct fetch fetch = {tile->fetch_y, tile->fetch_add};
-    for (int w = 0; w < tile->words; w++, b += width) {
-        fetch_row(tile, rows, w, &fetch);
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) __builtin_prefetch(b + B_AHEAD * width + v * LANES * STEP);
-        vf b0 = *(const vf *)b, b1 = vectors == 2 ? *(const vf *)(b + LANES * STEP) : b0;
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; r++) {
-            const oper *word = a[r / 3 * 3] + r % 3 * next;
-            sum[r][0] = multiply_add(sum[r][0], word, b0);
-            if (vectors == 2) sum[r][1] = multiply_add(sum[r][1], word, b1);
-        }
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; r += 3) a[r] += STEP;
+    const char *y = tile->fetch_y, *add = tile->fetch_add;
+    for (int r = 0; r < rows && b != end; r++, b += width) {
+        fetch_row(tile, &y, &add);
+        add_row_word(a, next, b, width, rows, vectors, sum);
     }
+    for (; b != end; b += width) add_row_word(a, next, b, width, rows, vectors, sum);
     tile_store(tile, rows, vectors, sum);
+}
+
+static inline __attribute__((always_inline)) void add_column_word(const oper *a, const oper *b, ptrdiff_t width,
+                                                                  const int rows, const int vectors, vf sum[TILE][2])
+{
+    vf loaded[2];
+    load_b(b, width, vectors, loaded);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+        sum[r][0] = multiply_add(sum[r][0], a + r * STEP, loaded[0]);
+        if (vectors == 2) sum[r][1] = multiply_add(sum[r][1], a + r * STEP, loaded[1]);
+    }
 }
 
 /* The same words of all rows follow each other. */
@@ -109,22 +135,16 @@ static inline __attribute__((always_inline)) void add_columns(const struct tile 
                                                               const int vectors)
 {
     vf sum[TILE][2];
-    const oper *a = tile->a, *b = tile->b;
+    const oper *a = tile->a, *b = tile->b, *end = b + tile->words * tile->b_word;
     const ptrdiff_t width = tile->b_word;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) sum[r][0] = sum[r][1] = (vf){0};
-    struct fetch fetch = {tile->fetch_y, tile->fetch_add};
-    for (int w = 0; w < tile->words; w++, a += tile->a_word, b += width) {
-        fetch_row(tile, rows, w, &fetch);
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) __builtin_prefetch(b + B_AHEAD * width + v * LANES * STEP);
-        vf b0 = *(const vf *)b, b1 = vectors == 2 ? *(const vf *)(b + LANES * STEP) : b0;
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; r++) {
-            sum[r][0] = multiply_add(sum[r][0], a + r * STEP, b0);
-            if (vectors == 2) sum[r][1] = multiply_add(sum[r][1], a + r * STEP, b1);
-        }
+    const char *y = tile->fetch_y, *add = tile->fetch_add;
+    for (int r = 0; r < rows && b != end; r++, a += tile->a_word, b += width) {
+        fetch_row(tile, &y, &add);
+        add_column_word(a, b, width, rows, vectors, sum);
     }
+    for (; b != end; a += tile->a_word, b += width) add_column_word(a, b, width, rows, vectors, sum);
     tile_store(tile, rows, vectors, sum);
 }
 
