@@ -9,10 +9,9 @@
 /* A thread's arrays. */
 struct forward {
     oper *keys, *values; /* panels: [channel][key], [key][channel] */
-    oper *queries;       /* rows of a block */
+    oper *queries;       /* rows of a block that must be packed */
     float *scores;       /* [query][key] */
     oper *weights;       /* the same as words, where these are not floats */
-    float *sums;         /* [query][channel] */
     int head;            /* whose keys and values are packed, -1 at first */
 };
 
@@ -24,22 +23,8 @@ static size_t forward_arrays(const struct attention_shape *shape, float *scratch
     f->queries = room_take(&room, (size_t)QUERIES * rows_pitch(shape->c_head), sizeof(oper));
     f->scores = room_take(&room, (size_t)QUERIES * scores_pitch(shape), sizeof(float));
     f->weights = room_take(&room, STEP == 1 ? 0 : (size_t)QUERIES * scores_pitch(shape), sizeof(oper));
-    f->sums = room_take(&room, (size_t)QUERIES * whole_columns(shape->c_head), sizeof(float));
     f->head = -1;
     return room.used;
-}
-
-/* y = sums / (sum of the exponentials) */
-static void store_block(const struct attention_shape *shape, int rows, const float *inverse, const float *sums, elem *y)
-{
-    for (int r = 0; r < rows; r++, sums += whole_columns(shape->c_head), y += shape->y_pitch)
-        for (int c = 0; c < shape->c_head; c += LANES) {
-            vf value = *(const vf *)(sums + c) * inverse[r];
-            if (c + LANES <= shape->c_head)
-                vf_store(y + c, value);
-            else
-                vf_store_part(y + c, value, shape->c_head - c);
-        }
 }
 
 static void forward_block(const struct attention_shape *shape, const elem *qkv, elem *y, int head, int first,
@@ -53,21 +38,20 @@ static void forward_block(const struct attention_shape *shape, const elem *qkv, 
         gemm_pack(q + 2 * c, shape->qkv_pitch, shape->t, c, PANEL, f->values);
         f->head = head;
     }
-    gemm_pack_rows(q + (int64_t)first * shape->qkv_pitch, shape->qkv_pitch, rows, c, f->queries);
-    attention_scores(shape, rows, f->queries, f->keys, f->scores);
+    attention_scores(shape, rows, q + (int64_t)first * shape->qkv_pitch, shape->qkv_pitch, f->queries, f->keys,
+                     f->scores);
     attention_exponentials(shape, rows, f->scores, inverse);
     struct gemm gemm = {.rows = rows,
-                        .columns = whole_columns(c),
+                        .columns = c,
                         .words = words(shape->t),
                         .a = attention_rows(shape, rows, f->scores, f->weights),
                         .a_row = scores_pitch(shape),
                         .a_word = STEP,
                         .b = f->values,
-                        .floats = true,
-                        .y = f->sums,
-                        .y_pitch = whole_columns(c)};
+                        .y = y + y_offset(shape, head) + (int64_t)first * shape->y_pitch,
+                        .y_pitch = shape->y_pitch,
+                        .scale = inverse};
     gemm_run(&gemm);
-    store_block(shape, rows, inverse, f->sums, y + y_offset(shape, head) + (int64_t)first * shape->y_pitch);
 }
 
 void attention_forward(const struct attention_shape *shape, const void *qkv, void *y, float *scratch)

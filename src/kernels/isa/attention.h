@@ -25,8 +25,10 @@ static inline ptrdiff_t scores_pitch(const struct attention_shape *shape)
     return (ptrdiff_t)(whole_lines((size_t)shape->t) | line);
 }
 
-/* scores[row][key] = the product of a row with a column of `panels`, [channel][key]; columns beyond t are set too. */
-void attention_scores(const struct attention_shape *shape, int rows, const oper *a, const oper *panels, float *scores);
+/* scores[row][key] = the product of a row with a column of `panels`, [channel][key]; columns beyond t are set too.
+ * `copy` has room for rows that must be packed. */
+void attention_scores(const struct attention_shape *shape, int rows, const elem *from, ptrdiff_t pitch, oper *copy,
+                      const oper *panels, float *scores);
 /* scores become e^((score - largest of the row) / sqrt(c_head)), columns beyond t next to 0; inverse[rows] receives 1 /
  * sum. */
 void attention_exponentials(const struct attention_shape *shape, int rows, float *scores, float *inverse);

@@ -112,12 +112,10 @@ static void queries_backward(const struct call *call, int head, int first, int a
     int64_t offset = qkv_offset(shape, head) + (int64_t)first * shape->qkv_pitch;
     float inverse[QUERIES], *weights = a->weights + at * scores_pitch(shape);
     float *gradient = a->gradient + at * scores_pitch(shape);
-    gemm_pack_rows(call->qkv + offset, shape->qkv_pitch, rows, c, a->rows);
-    attention_scores(shape, rows, a->rows, a->keys, weights);
+    attention_scores(shape, rows, call->qkv + offset, shape->qkv_pitch, a->rows, a->keys, weights);
     attention_exponentials(shape, rows, weights, inverse);
-    gemm_pack_rows(call->dy + y_offset(shape, head) + (int64_t)first * shape->y_pitch, shape->y_pitch, rows, c,
-                   a->rows);
-    attention_scores(shape, rows, a->rows, a->values, gradient);
+    attention_scores(shape, rows, call->dy + y_offset(shape, head) + (int64_t)first * shape->y_pitch, shape->y_pitch,
+                     a->rows, a->values, gradient);
     attention_softmax_backward(shape, rows, inverse, weights, gradient);
     struct gemm gemm = {.rows = rows,
                         .columns = c,

@@ -80,6 +80,11 @@ static inline ptrdiff_t rows_pitch(int k)
     const size_t line = MEM_ALIGN / sizeof(float);
     return (ptrdiff_t)((whole_lines((size_t)words(k)) | line) * STEP);
 }
+/* Whether they must be packed: elements are not words as they are. */
+static inline bool rows_are_packed(int k)
+{
+    return sizeof(oper) != sizeof(elem) || k % STEP;
+}
 void gemm_pack_rows(const elem *from, ptrdiff_t pitch, int rows, int k, oper *to);
 
 /* Arrays out of one piece of scratch. */
@@ -95,7 +100,7 @@ static inline void *room_take(struct room *room, size_t count, size_t size)
     return taken;
 }
 
-/* What a product gives is added to `bias` and `add` and stored in `y`. */
+/* What a product gives, `scale` times, is added to `bias` and `add` and stored in `y`. */
 struct gemm {
     int rows, columns, words;
     const oper *a; /* word w of row r at a + r a_row + w a_word, of which one is STEP */
@@ -105,8 +110,9 @@ struct gemm {
     bool floats; /* y is float32 whatever the element is, and so is add */
     void *y;
     ptrdiff_t y_pitch;
-    const float *bias; /* [columns] or NULL */
-    const void *add;   /* like y, may be y; or NULL */
+    const float *scale; /* [rows] or NULL */
+    const float *bias;  /* [columns] or NULL */
+    const void *add;    /* like y, may be y; or NULL */
     ptrdiff_t add_pitch;
     struct ahead *ahead; /* NULL or what is needed next, a share of it is fetched before each tile */
 };

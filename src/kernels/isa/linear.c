@@ -37,12 +37,6 @@ static void pack_panel(const struct sweep *s, int first)
         gemm_pack(weight + first, s->n, s->k, columns, PANEL, to);
 }
 
-/* Where elements are not words as they are. */
-static bool rows_are_copied(const struct sweep *s)
-{
-    return sizeof(oper) != sizeof(elem) || s->k % STEP;
-}
-
 /* By all threads. */
 static void round_weights(const struct sweep *s)
 {
@@ -59,7 +53,7 @@ static void run_block(const struct sweep *s, int64_t row, int column, int column
     int64_t left = s->rows - row;
     int rows = left < ROWS ? (int)left : ROWS;
     const elem *x = s->x + row * s->x_pitch;
-    bool copied = rows_are_copied(s);
+    bool copied = rows_are_packed(s->k);
     if (copied) gemm_pack_rows(x, s->x_pitch, rows, s->k, copy);
     struct gemm gemm = {.rows = rows,
                         .columns = min_int(columns, s->n - column),
@@ -231,7 +225,7 @@ static size_t sweep_arrays(struct sweep *s, float *scratch, int threads)
     struct room room = {scratch, 0};
     s->packed = room_take(&room, panel_size(s->k, s->n), sizeof(oper));
     s->rounded = room_take(&room, sizeof(elem) == sizeof(float) ? 0 : (size_t)s->k * (size_t)s->n, sizeof(elem));
-    s->rows_copy = room_take(&room, rows_are_copied(s) ? rows_size(s->k) * (size_t)threads : 0, sizeof(oper));
+    s->rows_copy = room_take(&room, rows_are_packed(s->k) ? rows_size(s->k) * (size_t)threads : 0, sizeof(oper));
     return room.used;
 }
 

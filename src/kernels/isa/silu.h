@@ -70,6 +70,28 @@ static inline vf vf_exp(vf x)
 #endif
 }
 
+/* 2^x for |x| <= 126, with a relative error below 2e-7, NaN for NaN: for those who scale x by log2(e) along with what
+ * else it is multiplied by. The polynomial of degree 5 is that of 2^r for 0 <= r <= 1: 7.5e-8. */
+static inline vf vf_exp2(vf x)
+{
+#if defined(__AVX512DQ__)
+    vf r = (vf)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF); /* x - floor(x) */
+#else
+    const float to_integer = 0x1.8p23f;                 /* as in vf_exp */
+    vf shifted = (x - 0.5f) + to_integer, r = x - (shifted - to_integer);
+#endif
+    vf p = r * 0.00187757669f + 0.00898933969f;
+    p = p * r + 0.0558263175f;
+    p = p * r + 0.240153611f;
+    p = p * r + 0.693153083f;
+    p = p * r + 0.99999994f;
+#if defined(__AVX512DQ__)
+    return (vf)_mm512_scalef_ps((__m512)p, (__m512)x); /* p 2^floor(x) */
+#else
+    return p * (vf)(((vi)shifted << 23) + (127 << 23));
+#endif
+}
+
 /* 1 / x for 1 <= x <= 2^126, with a relative error below 1.2e-7 */
 static inline vf vf_reciprocal(vf x)
 {
