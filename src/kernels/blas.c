@@ -3,7 +3,6 @@
 #include "blas.h"
 
 #include <cblas.h>
-#include <string.h>
 
 enum {
     TILE_ROWS = 256, /* positions of a tile of activations */
@@ -15,37 +14,6 @@ enum {
 static inline int smaller(int64_t a, int64_t b)
 {
     return (int)(a < b ? a : b);
-}
-
-/* What the product is added to. */
-static void start_tile(int rows, int cols, const float *bias, const float *residual, int residual_pitch, float *y,
-                       int y_pitch)
-{
-    for (int r = 0; r < rows; r++, y += y_pitch) {
-        if (residual && bias)
-            for (int j = 0; j < cols; j++) y[j] = residual[j] + bias[j];
-        else
-            memmove(y, residual ? residual : bias, (size_t)cols * sizeof *y);
-        if (residual) residual += residual_pitch;
-    }
-}
-
-void blas_linear_forward(const struct linear_shape *shape, const float *x, const float *weight, const float *bias,
-                         const float *residual, int residual_pitch, float *y)
-{
-    int c_in = shape->c_in, x_pitch = shape->x_pitch, y_pitch = shape->y_pitch;
-    bool added_to = bias || residual;
-#pragma omp parallel for collapse(2) schedule(static)
-    for (int64_t row = 0; row < shape->rows; row += TILE_ROWS)
-        for (int col = 0; col < shape->c_out; col += TILE_COLS) {
-            int m = smaller(TILE_ROWS, shape->rows - row), n = smaller(TILE_COLS, shape->c_out - col);
-            float *tile = y + row * y_pitch + col;
-            if (added_to)
-                start_tile(m, n, bias ? bias + col : NULL, residual ? residual + row * residual_pitch + col : NULL,
-                           residual_pitch, tile, y_pitch);
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, c_in, 1, x + row * x_pitch, x_pitch,
-                        weight + (int64_t)col * c_in, c_in, added_to ? 1 : 0, tile, y_pitch);
-        }
 }
 
 void blas_linear_backward_input(const struct linear_shape *shape, const float *dy, const float *weight, float *dx,

@@ -5,11 +5,9 @@
 
 #include "iddpm/kernels.h"
 
-/* Positions up to which OpenBLAS is faster with any instruction set: layers of embeddings. */
+/* Positions up to which OpenBLAS is faster backward with any instruction set: layers of embeddings. */
 #define BLAS_ROWS 16
 
-void blas_linear_forward(const struct linear_shape *shape, const float *x, const float *weight, const float *bias,
-                         const float *residual, int residual_pitch, float *y);
 void blas_linear_backward_input(const struct linear_shape *shape, const float *dy, const float *weight, float *dx,
                                 bool accumulate);
 void blas_linear_backward_weight(const struct linear_shape *shape, const float *x, const float *dy, float *dweight,

@@ -170,18 +170,15 @@ size_t linear_scratch_size(const struct linear_shape *shape, int threads)
     return OF(shape->element)->linear_scratch_size(shape, threads);
 }
 
-static bool by_blas(const struct linear_shape *shape)
-{
-    return shape->element == ELEMENT_FLOAT32 && shape->rows <= BLAS_ROWS;
-}
-
 void linear_forward(const struct linear_shape *shape, const void *x, const float *weight, const float *bias,
                     const void *residual, int residual_pitch, void *y, float *scratch)
 {
-    if (by_blas(shape))
-        blas_linear_forward(shape, x, weight, bias, residual, residual_pitch, y);
-    else
-        OF(shape->element)->linear_forward(shape, x, weight, bias, residual, residual_pitch, y, scratch);
+    OF(shape->element)->linear_forward(shape, x, weight, bias, residual, residual_pitch, y, scratch);
+}
+
+static bool by_blas(const struct linear_shape *shape)
+{
+    return shape->element == ELEMENT_FLOAT32 && shape->rows <= BLAS_ROWS;
 }
 
 void linear_backward_input(const struct linear_shape *shape, const void *dy, const float *weight, void *dx,

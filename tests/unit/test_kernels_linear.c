@@ -133,7 +133,7 @@ static void check_sizes(void)
         {.rows = 1000, .c_in = 32, .c_out = 16, .bias = true, .residual = true},
         {.rows = 9, .c_in = 300, .c_out = 258},
         {.rows = 200, .c_in = 509, .c_out = 192, .bias = true}, /* rows 2,048 bytes apart */
-        {.rows = 300, .c_in = 3, .c_out = 122, .bias = true}, /* tiles of dweight that leave a small one */
+        {.rows = 300, .c_in = 3, .c_out = 122, .bias = true},   /* tiles of dweight that leave a small one */
         {.rows = 300, .c_in = 3, .c_out = 109, .bias = true},
         {.rows = 71, .c_in = 129, .c_out = 47, .residual = true, .accumulate = true},
     };
@@ -149,11 +149,12 @@ static void linear_is_its_definition(void **state)
     every_isa(check_sizes);
 }
 
-/* Tiles of every number of rows and panels of every width. */
+/* Few rows, tiles of every number of rows and panels of every width. */
 static void check_tails(void)
 {
-    for (int i = 1; i <= 34; i++) {
-        struct fixture f = {.rows = i, .c_in = 35 - i, .c_out = i + 1, .bias = i % 2, .residual = i % 3 == 0};
+    for (int i = 1; i <= 52; i++) {
+        struct fixture f = {
+            .rows = i, .c_in = 1 + (52 - i) % 35, .c_out = 2 + i % 34, .bias = i % 2, .residual = i % 3 == 0};
         check_case(&f, ELEMENT_FLOAT32);
         check_case(&f, ELEMENT_BF16);
     }
@@ -183,6 +184,28 @@ static void nan_spoils_its_row_only(void **state)
 {
     (void)state;
     every_isa(check_nan);
+}
+
+/* A row has the same bits alone and among others: those of an embedding do not depend on the batch. */
+static void check_few(void)
+{
+    struct fixture f = {.rows = 16, .c_in = 83, .c_out = 37, .bias = true};
+    setup(&f);
+    forward(&f);
+    struct linear_shape one = f.shape;
+    float alone[37];
+    one.rows = 1;
+    for (int row = 0; row < f.rows; row++) {
+        linear_forward(&one, f.x.data + row * f.x.pitch, f.weight.data, f.b.data, NULL, 0, alone, f.scratch);
+        assert_memory_equal(alone, f.y.data + row * f.y.pitch, sizeof alone);
+    }
+    teardown(&f);
+}
+
+static void few_rows_stand_alone(void **state)
+{
+    (void)state;
+    every_isa(check_few);
 }
 
 /* The residual may be the output itself. */
@@ -219,8 +242,9 @@ static void long_bias_sums(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_is_its_definition), cmocka_unit_test(tails),          cmocka_unit_test(adds_to_itself),
-        cmocka_unit_test(nan_spoils_its_row_only),  cmocka_unit_test(long_bias_sums),
+        cmocka_unit_test(linear_is_its_definition), cmocka_unit_test(tails),
+        cmocka_unit_test(adds_to_itself),           cmocka_unit_test(nan_spoils_its_row_only),
+        cmocka_unit_test(long_bias_sums),           cmocka_unit_test(few_rows_stand_alone),
     };
     if (kernels_select(NULL)) return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);

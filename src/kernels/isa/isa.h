@@ -88,6 +88,7 @@
 #define gemm_pack ISA_JOIN(gemm_pack, KERNEL_ISA)
 #define gemm_pack_rows ISA_JOIN(gemm_pack_rows, KERNEL_ISA)
 #define gemm_run ISA_JOIN(gemm_run, KERNEL_ISA)
+#define linear_few_forward ISA_JOIN(linear_few_forward, KERNEL_ISA)
 #define conv3x3_direct_scratch ISA_JOIN(conv3x3_direct_scratch, KERNEL_ISA)
 #define conv3x3_direct ISA_JOIN(conv3x3_direct, KERNEL_ISA)
 #define conv3x3_direct_weight_scratch ISA_JOIN(conv3x3_direct_weight_scratch, KERNEL_ISA)

@@ -1,5 +1,7 @@
 /* Linear layers: three matrix products. Forward and backward to the input, blocks of positions are multiplied with the
  * packed weights; backward to the weights, a block of dweight gathers from all positions. */
+#include "linear.h"
+
 #include "gemm.h"
 
 #include <omp.h>
@@ -252,6 +254,10 @@ size_t linear_scratch_size(const struct linear_shape *shape, int threads)
 void linear_forward(const struct linear_shape *shape, const void *x, const float *weight, const float *bias,
                     const void *residual, int residual_pitch, void *y, float *scratch)
 {
+    if (shape->rows <= FEW_ROWS) {
+        linear_few_forward(shape, x, weight, bias, residual, residual_pitch, y);
+        return;
+    }
     struct sweep sweep = {.rows = shape->rows,
                           .k = shape->c_in,
                           .n = shape->c_out,
