@@ -36,6 +36,34 @@ static void touch(struct net *net, int buffer, int position)
     if (position > b->last) b->last = position;
 }
 
+static bool is_sliced(const struct net *net, int v)
+{
+    for (size_t i = 0; i < net->n_values; i++)
+        if (net->values[i].parent == v) return true;
+    return false;
+}
+
+/* Whether nobody reads what a group norm has read once it is done: it may write over it. */
+static bool can_write_over(const struct net *net, size_t op)
+{
+    int x = net->ops[op].in[0], y = net->ops[op].out;
+    if (net->ops[op].kind != &op_group_norm || net->mode == NET_TRAINING || x == net->output) return false;
+    if (net->values[x].parent != NONE || net->values[y].parent != NONE || is_sliced(net, x)) return false;
+    for (size_t i = 0; i < net->n_ops; i++) {
+        if (net->ops[i].kind == &op_input && net->ops[i].out == x) return false; /* the caller's */
+        for (int k = 0; k < OP_INPUTS && i > op; k++)
+            if (net->ops[i].in[k] == x) return false;
+    }
+    return true;
+}
+
+/* Memory that was just read takes writes faster than any other. */
+static void share_in_place(struct net *net)
+{
+    for (size_t i = 0; i < net->n_ops && net->status == IDDPM_OK; i++)
+        if (can_write_over(net, i)) net->values[net->ops[i].out].buffer = net->values[net->ops[i].in[0]].buffer;
+}
+
 /* Roots get buffers; slices take their root's. */
 static void place_values(struct net *net)
 {
@@ -48,6 +76,7 @@ static void place_values(struct net *net)
         value->buffer = new_buffer(net, floats);
         if (value->needs_grad) value->grad_buffer = new_buffer(net, floats);
     }
+    share_in_place(net);
     for (size_t v = 0; v < net->n_values && net->status == IDDPM_OK; v++) {
         struct value *value = &net->values[v];
         const struct value *root = &net->values[graph_root(net, (int)v, &value->offset)];
