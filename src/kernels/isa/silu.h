@@ -40,12 +40,6 @@ static inline vf vf_min(vf a, vf b)
 #endif
 }
 
-/* x where it is not below `least` and not above `most`, otherwise those; NaN for NaN. */
-static inline vf vf_clamp(float least, float most, vf x)
-{
-    return vf_min(most + (vf){0}, vf_max(least + (vf){0}, x));
-}
-
 /* e^x with a relative error below 2e-7 for |x| <= 87, NaN for NaN. x = n ln 2 + r with |r| <= ln(2) / 2; ln 2 is
  * split, without FMA so that n times its upper part is exact. */
 static inline vf vf_exp(vf x)
