@@ -171,19 +171,51 @@ struct target {
     ptrdiff_t residual_row, residual_pitch;
 };
 
-INLINE vf source_load(const struct source *source, const int number, const int i, const int j, const int size)
+/* Multiples of a distance that are all one address away: of an index the processor adds 1, 2 or 4 times. Where the
+ * compiler knows how addresses depend on each other it keeps dozens of them, in memory, to be read, added to and
+ * written each time: `hidden`, it does not know. */
+struct multiples {
+    ptrdiff_t one, three, five; /* bytes */
+};
+
+INLINE ptrdiff_t hidden(ptrdiff_t x)
 {
-    const struct window *window = source->window;
-    if (!window) return *(const vf *)(source->base + number * source->stride);
-    if ((source->left && j == 0) || (source->right && j == size - 1)) return (vf){0};
-    return vf_load(window->row[i] + j * window->step + source->c);
+    __asm__("" : "+r"(x));
+    return x;
 }
 
-INLINE void target_store(const struct target *target, const int number, const int i, const int j, vf value)
+INLINE struct multiples multiples_make(ptrdiff_t bytes)
+{
+    ptrdiff_t one = hidden(bytes);
+    return (struct multiples){one, hidden(3 * one), hidden(5 * one)};
+}
+
+INLINE ptrdiff_t times(const struct multiples *multiples, const int k)
+{
+    return k == 3 ? multiples->three : k == 5 ? multiples->five : k * multiples->one;
+}
+
+/* Row i of a square of `size` columns. */
+INLINE const char *source_row(const struct source *source, const int i, const int size)
+{
+    if (source->window) return (const char *)(source->window->row[i] + source->c);
+    return (const char *)(source->base + i * size * source->stride);
+}
+
+INLINE vf source_load(const struct source *source, const char *row, const struct multiples *step, const int j,
+                      const int size)
+{
+    if (!source->window) return *(const vf *)(row + times(step, j));
+    if ((source->left && j == 0) || (source->right && j == size - 1)) return (vf){0};
+    return vf_load((const elem *)(row + times(step, j)));
+}
+
+INLINE void target_store(const struct target *target, char *col, const struct multiples *rows, const int i, const int j,
+                         vf value)
 {
     if (!target->out) {
-        if (target->next) __builtin_prefetch(target->base + number * target->stride + target->next, 1);
-        float *to = target->base + number * target->stride;
+        if (target->next) __builtin_prefetch(col + target->next * (ptrdiff_t)sizeof(float) + times(rows, i), 1);
+        float *to = (float *)(col + times(rows, i));
         if (target->kind == TARGET_OPERANDS)
             operands_store(to, value);
         else if (target->kind == TARGET_PARTNERS)
@@ -194,15 +226,15 @@ INLINE void target_store(const struct target *target, const int number, const in
     }
     value += target->bias;
     if (target->residual) value += vf_load(target->residual + i * target->residual_row + j * target->residual_pitch);
-    vf_store(target->out + i * target->row + j * target->pitch, value);
+    vf_store((elem *)(col + times(rows, i)), value);
 }
 
 /* The columns of the same rows that only the next tile of an image reads. */
-INLINE void source_fetch(const struct source *source, const int m, const int i, const int size)
+INLINE void source_fetch(const char *row, const struct multiples *step, const int m, const int size)
 {
-    const struct window *window = source->window;
+    const char *next = row + m * step->one;
 #pragma GCC unroll 6
-    for (int j = size - m; j < size; j++) __builtin_prefetch(window->row[i] + (j + m) * window->step + source->c);
+    for (int j = size - m; j < size; j++) __builtin_prefetch(next + times(step, j));
 }
 
 INLINE void line_transform(const enum line line, const int m, const vf *in, vf *out)
@@ -213,38 +245,30 @@ INLINE void line_transform(const enum line line, const int m, const vf *in, vf *
         line_4(line, in, out);
 }
 
-/* A zero that the compiler does not know. Where it knows that addresses grow from one pass of a loop to the next it
- * keeps every one of them, dozens, in memory, to be read, added to and written each time. */
-INLINE ptrdiff_t hidden_zero(void)
-{
-    ptrdiff_t zero = 0;
-    __asm__("" : "+r"(zero));
-    return zero;
-}
-
 /* Transforms a square; `sum`, unless NULL, gets the sum of its elements added. Rows are done first, and all of them
  * must be kept: those of an input of 6 x 6 in two parts, of three results each, so that the registers hold them. */
 INLINE void transform(const enum line line, const int m, struct source source, struct target target, vf *sum)
 {
-    const ptrdiff_t zero = hidden_zero();
-    source.c += zero;
-    if (source.base) source.base += zero;
-    if (target.base) target.base += zero;
-    if (target.out) target.out += zero;
     const int from = line_from(line, m), side = line_to(line, m);
     const int parts = line == LINE_INPUT && m == 4 ? 2 : 1, part_size = side / parts;
+    const ptrdiff_t word = sizeof(float), element = sizeof(elem);
+    const struct multiples step = multiples_make(source.window ? source.window->step * element : source.stride * word);
+    const struct multiples rows = multiples_make(target.out ? target.row * element : side * target.stride * word);
+    const ptrdiff_t apart = hidden(target.out ? target.pitch * element : target.stride * word); /* columns */
+    char *col_at = target.out ? (char *)target.out : (char *)target.base;
 #pragma GCC unroll 2
     for (int part = 0; part < parts; part++) {
         vf half[SIDE_MAX][SIDE_MAX];
 #pragma GCC unroll 6
         for (int i = 0; i < from; i++) {
             vf in[SIDE_MAX], out[SIDE_MAX];
+            const char *row = (const char *)hidden((ptrdiff_t)source_row(&source, i, from));
 #pragma GCC unroll 6
             for (int j = 0; j < from; j++) {
-                in[j] = source_load(&source, i * from + j, i, j, from);
+                in[j] = source_load(&source, row, &step, j, from);
                 if (sum) *sum += in[j];
             }
-            if (source.fetch && part == 0) source_fetch(&source, m, i, from);
+            if (source.fetch && part == 0) source_fetch(row, &step, m, from);
             line_transform(line, m, in, out);
 #pragma GCC unroll 6
             for (int j = 0; j < part_size; j++) half[i][j] = out[part * part_size + j];
@@ -257,7 +281,8 @@ INLINE void transform(const enum line line, const int m, struct source source, s
             line_transform(line, m, in, out);
             const int col = part * part_size + j;
 #pragma GCC unroll 6
-            for (int i = 0; i < side; i++) target_store(&target, i * side + col, i, col, out[i]);
+            for (int i = 0; i < side; i++) target_store(&target, col_at, &rows, i, col, out[i]);
+            col_at = (char *)hidden((ptrdiff_t)(col_at + apart));
         }
     }
 }

@@ -9,11 +9,12 @@
 
 #include <omp.h>
 
-#define V_FLOATS (150 << 10) /* of V of a block, about, when each thread has its own */
-#define U_FLOATS (150 << 10) /* of U of a chunk, about, when each thread has its own */
-#define BLOCK_MIN 28         /* tiles of images in a block, when each thread has its own V */
-#define BLOCK_MAX 160        /* when V is shared: M stays in the second-level cache */
-#define WEIGHTS_AHEAD 4096   /* floats between the weights in use and those being fetched */
+#define V_FLOATS (75 << 10) /* of V of a block, about, when each thread has its own */
+#define U_FLOATS (75 << 10) /* of U of a chunk, about, when each thread has its own; with many tiles twice as many */
+#define BLOCK_MIN 14        /* tiles of images in a block, when each thread has its own V */
+#define BLOCK_MANY 64       /* tiles whose M costs more to add to than a smaller U saves */
+#define BLOCK_MAX 160       /* when V is shared: M stays in the second-level cache */
+#define WEIGHTS_AHEAD 1024  /* floats between the weights in use and those being fetched */
 
 struct call {
     const struct winograd_sweep *sweep;
@@ -49,8 +50,9 @@ static struct plan plan_make(const struct winograd_sweep *sweep, const struct ti
     if (!plan.whole_v && plan.blocks > 1) plan.blocks = (plan.blocks + 1) / 2 * 2; /* alike for two threads */
     plan.block = ceil_div(t->tiles, plan.blocks);
     plan.chunk = channels;
+    int u_floats = plan.block > BLOCK_MANY ? 2 * U_FLOATS : U_FLOATS;
     if (plan.whole_v)
-        plan.chunk = min_int(channels, max_int(U_FLOATS / (t->points * PANEL) * depth / LANES, 1) * LANES);
+        plan.chunk = min_int(channels, max_int(u_floats / (t->points * PANEL) * depth / LANES, 1) * LANES);
     /* room for a last tile of an even number of rows, and an odd number of lines */
     plan.v = points_make(false, sweep->m, channels, LANES, ((plan.whole_v ? t->tiles : plan.block) + 1) | 1);
     plan.u_stride = odd_lines((size_t)words_of(depth, plan.chunk) * PANEL);
@@ -274,6 +276,7 @@ INLINE void tile_sum(const int depth, const struct tile *tile, const int rows, c
     for (int b = 0; b < tile->blocks; b++, v += tile->v_block) {
 #pragma GCC unroll 4
         for (int c = 0; c < width; c++, u += vectors * LANES) {
+            if (c < rows) __builtin_prefetch(v + tile->v_block + c * width); /* of the next block, row c */
             __builtin_prefetch(u + WEIGHTS_AHEAD);
             if (vectors == 2) __builtin_prefetch(u + WEIGHTS_AHEAD + LANES);
             vf u0 = *(const vf *)u, u1 = vectors == 2 ? *(const vf *)(u + LANES) : u0;
