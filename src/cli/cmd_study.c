@@ -9,6 +9,7 @@ static const struct {
     enum iddpm_status (*run)(struct cli *cli);
 } commands[] = {
     {"plan", "what the points of a study are and cost", study_cmd_plan},
+    {"collect", "results and learning curves of all runs as tables", study_cmd_collect},
     {"figures", "the paper's figures of what was collected", study_cmd_figures},
     {"report", "a page with tables, fits, figures, samples and configurations", study_cmd_report},
 };

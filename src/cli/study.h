@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "iddpm/study.h"
 
+enum iddpm_status study_cmd_collect(struct cli *cli);
 enum iddpm_status study_cmd_plan(struct cli *cli);
 enum iddpm_status study_cmd_figures(struct cli *cli);
 enum iddpm_status study_cmd_report(struct cli *cli);

@@ -173,13 +173,14 @@ static void make_row(const struct mock *mock, const struct study *study, int p, 
     snprintf(row->weights, sizeof row->weights, "ema/0.9999");
     snprintf(row->respacing, sizeof row->respacing, "%s", evaluation->respacing ? evaluation->respacing : "");
     snprintf(row->objective, sizeof row->objective, "L_hybrid");
-    snprintf(row->data_hash, sizeof row->data_hash, "0123456789abcdef");
+    snprintf(row->data_hash, sizeof row->data_hash, mock->data_hash ? mock->data_hash : "0123456789abcdef");
     row->images = point->images / point->steps * row->step;
     row->flops = 6 * (double)point->macs * (double)row->images;
     row->seconds = 0.01 * (double)row->step;
     row->parameters = (int64_t)point->parameters;
     row->channels = point->config->model.num_channels;
-    row->seed = row->nll_seed = point->config->run.seed;
+    row->seed = point->config->run.seed;
+    row->nll_seed = mock->nll_seed ? mock->nll_seed : row->seed;
     row->timesteps = row->n_terms = mock->columns;
     row->diffusion_steps = mock->columns;
     row->n_totals = mock->images;

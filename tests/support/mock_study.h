@@ -14,6 +14,8 @@ struct mock {
     double row_noise;          /* and of each image of each row */
     double seed_noise;         /* and of runs */
     uint64_t seed;
+    const char *data_hash; /* NULL: one for all */
+    int64_t nll_seed;      /* 0: the run's */
 };
 extern const struct mock mock_default; /* 3 sizes, a seed, a budget, 6 checkpoints, 64 images */
 
