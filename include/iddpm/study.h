@@ -144,7 +144,7 @@ enum iddpm_status study_collect(const struct study *study, bool mixed, struct st
 enum iddpm_status study_results_read(struct study_results **out, const struct study *study);
 void study_results_destroy(struct study_results *results);
 
-/* ---- fits (power_law.c, fit.c) ----------------------------------------------------------------------------------- */
+/* ---- fits (power_law.c, groups.c, cells.c, fit.c, sizes.c) ------------------------------------------------------- */
 
 /* L(C) = L_inf + (C_0 / C)^alpha */
 struct power_law {
@@ -174,11 +174,31 @@ struct study_fits {
     int n;
     struct study_fit *fits;
 };
-/* Of every nll evaluation: per model size, and on the compute-optimal frontier. l_inf NAN: fitted. Writes
- * STUDY/fits.csv. Resamples with `seed`. */
+/* Of every nll evaluation: per model size (all values of a point but seed and budget), and on the compute-optimal
+ * frontier of the models of one objective, schedule, number of steps and data set. The runs of several seeds count as
+ * one point, their mean. l_inf NAN: fitted. Writes STUDY/fits.csv. Resamples with `seed`. */
 enum iddpm_status study_fit(struct study_fits **out, const struct study *study, const struct study_results *results,
                             double l_inf, uint64_t seed);
 void study_fits_destroy(struct study_fits *fits);
+
+/* A model size at a budget: its loss there, interpolated in log compute between what was measured. */
+struct study_size {
+    char what[STUDY_NAME], family[STUDY_NAME], evaluation[STUDY_NAME];
+    char measure[16]; /* bits_per_dim | fid */
+    int64_t parameters;
+    double compute, images; /* FLOPs, and images trained with them */
+    double loss, low, high; /* with the 95 % interval */
+    double best;            /* share of resamplings in which no other size of its family is better */
+};
+struct study_sizes {
+    int n;
+    struct study_size *sizes; /* by evaluation, family, size */
+};
+/* How parameters trade off against compute. `compute` NAN: of each family the largest that two sizes reach. Only sizes
+ * whose curve covers that compute are there; n may be 0. Writes STUDY/sizes.csv. */
+enum iddpm_status study_sizes_at(struct study_sizes **out, const struct study *study,
+                                 const struct study_results *results, double compute, uint64_t seed);
+void study_sizes_destroy(struct study_sizes *sizes);
 
 /* ---- figures and report (figure_*.c, report.c) ------------------------------------------------------------------- */
 

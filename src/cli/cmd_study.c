@@ -10,6 +10,7 @@ static const struct {
 } commands[] = {
     {"plan", "what the points of a study are and cost", study_cmd_plan},
     {"collect", "results and learning curves of all runs as tables", study_cmd_collect},
+    {"fit", "power laws of loss against compute, and sizes at one compute", study_cmd_fit},
     {"figures", "the paper's figures of what was collected", study_cmd_figures},
     {"report", "a page with tables, fits, figures, samples and configurations", study_cmd_report},
 };

@@ -2,6 +2,7 @@
 
 #include "cli.h"
 
+#include <math.h>
 #include <string.h>
 
 bool options_ask_help(int argc, char *const *argv)
@@ -18,7 +19,7 @@ static void print_default(const struct option *option)
     char text[TEXT_NUMBER_SIZE];
     if (option->text && *option->text) printf(" (default %s)", *option->text);
     if (option->integer) printf(" (default %lld)", (long long)*option->integer);
-    if (option->number) {
+    if (option->number && !isnan(*option->number)) {
         text_from_number(*option->number, text);
         printf(" (default %s)", text);
     }

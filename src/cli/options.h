@@ -10,7 +10,7 @@ struct option {
     const char *name;  /* without the dashes */
     const char *value; /* what its value is called in the help text, NULL for a flag */
     const char *help;
-    /* Where it goes: one of them. What stands there before is the default. */
+    /* Where it goes: one of them. What stands there before is the default; NAN: none. */
     bool *flag;
     const char **text;
     int64_t *integer;

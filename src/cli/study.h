@@ -9,6 +9,7 @@
 #include "iddpm/study.h"
 
 enum iddpm_status study_cmd_collect(struct cli *cli);
+enum iddpm_status study_cmd_fit(struct cli *cli);
 enum iddpm_status study_cmd_plan(struct cli *cli);
 enum iddpm_status study_cmd_figures(struct cli *cli);
 enum iddpm_status study_cmd_report(struct cli *cli);
