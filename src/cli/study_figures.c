@@ -1,6 +1,8 @@
 /* iddpm study figures, report: what a study has measured as pictures, and as a page. */
 #include "study.h"
 
+#include <math.h>
+
 struct measured {
     struct study *study;
     struct study_results *results; /* NULL: nothing was collected */
@@ -29,8 +31,12 @@ static enum iddpm_status open_study(struct measured *measured, const char *path)
 
 static enum iddpm_status draw(const struct measured *measured, bool page)
 {
-    TRY(study_figures(measured->study, measured->results, NULL));
-    return page ? study_report(measured->study, measured->results, NULL) : IDDPM_OK;
+    struct study_fits *fits = NULL;
+    if (measured->results) TRY(study_fit(&fits, measured->study, measured->results, NAN, 0));
+    enum iddpm_status status = study_figures(measured->study, measured->results, fits);
+    if (status == IDDPM_OK && page) status = study_report(measured->study, measured->results, fits);
+    study_fits_destroy(fits);
+    return status;
 }
 
 static enum iddpm_status command(struct cli *cli, const struct usage *usage, bool page)

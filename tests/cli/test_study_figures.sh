@@ -1,5 +1,6 @@
 # Figures and report of a study from the command line, before anything was collected.
 . "$(dirname "$0")/../support/shell.sh"
+cd "$work" || exit 1
 command -v gnuplot >/dev/null || exit 77
 
 cp "$here/jobs/configs/digits.yaml" .
