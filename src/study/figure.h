@@ -119,7 +119,6 @@ enum grouping { BY_CONFIGURATION, BY_OBJECTIVE, BY_SIZE, BY_VARIANCE, BY_DROPOUT
 int figure_groups(const struct study *study, enum grouping otherwise, struct group groups[FIGURE_SERIES_MAX],
                   char note[FIGURE_TEXT]);
 void figure_group_label(const struct study_point *point, enum grouping by, char label[FIGURE_TEXT]);
-const char *objective_name(const struct config *config);
 const char *variance_name(const struct config *config);
 
 const struct study_evaluation *find_evaluation(const struct study *study, const char *name);

@@ -1,16 +1,9 @@
 /* Which points of a study make one curve, and what it is called. */
+#include "collect.h"
 #include "figure.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-const char *objective_name(const struct config *config)
-{
-    const bool sampled = strcmp(config->train.schedule_sampler, "uniform") != 0;
-    if (config->diffusion.use_kl) return sampled ? "L_vlb importance-sampled" : "L_vlb";
-    if (config->diffusion.learn_sigma) return sampled ? "L_hybrid importance-sampled" : "L_hybrid";
-    return sampled ? "L_simple importance-sampled" : "L_simple";
-}
 
 const char *variance_name(const struct config *config)
 {
@@ -46,10 +39,10 @@ static void configuration_label(const struct study_point *point, char label[FIGU
         const char *key = point->values[i].key, *dot = strrchr(key, '.');
         if (is_one_of(key, passed)) continue;
         if (!is_one_of(key, objective)) append(label, dot ? dot + 1 : key, point->values[i].text);
-        if (is_one_of(key, objective) && !named) append(label, "", objective_name(point->config));
+        if (is_one_of(key, objective) && !named) append(label, "", config_objective(point->config));
         named |= is_one_of(key, objective);
     }
-    if (!*label) append(label, "", objective_name(point->config));
+    if (!*label) append(label, "", config_objective(point->config));
 }
 
 void figure_group_label(const struct study_point *point, enum grouping by, char label[FIGURE_TEXT])
@@ -61,7 +54,7 @@ void figure_group_label(const struct study_point *point, enum grouping by, char 
         configuration_label(point, label);
         break;
     case BY_OBJECTIVE:
-        append(label, "", objective_name(config));
+        append(label, "", config_objective(config));
         break;
     case BY_SIZE:
         snprintf(label, FIGURE_TEXT, "%lld channels, %.3g M parameters", (long long)config->model.num_channels,

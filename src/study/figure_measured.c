@@ -130,11 +130,6 @@ static enum iddpm_status add_compute(const struct figure_input *in, struct figur
     return IDDPM_OK;
 }
 
-static double law_at(const struct power_law *law, double compute)
-{
-    return law->l_inf + pow(law->c_0 / compute, law->alpha);
-}
-
 /* A fit in the colour of the curve that it belongs to, that of the frontier in black; beyond what was measured as far
  * again as a tenth of its decades. */
 static enum iddpm_status add_fit(struct figure *figure, const struct study_fit *fit, int n, const struct group *groups,
@@ -151,7 +146,7 @@ static enum iddpm_status add_fit(struct figure *figure, const struct study_fit *
                       fit->law.l_inf, fit->law.c_0, fit->law.alpha));
     for (int k = 0; k <= CURVE; k++) {
         double compute = exp(from + span * 1.1 * k / CURVE);
-        TRY(series_add(series, compute, law_at(&fit->law, compute)));
+        TRY(series_add(series, compute, power_law_at(&fit->law, compute)));
     }
     if (!isfinite(fit->held_predicted)) return IDDPM_OK;
     TRY(figure_series(figure, panel, SERIES_RING, colour, &series, "%s: largest budget, predicted", fit->what));

@@ -1,4 +1,5 @@
 /* Which timesteps the bits of an image come from. */
+#include "collect.h"
 #include "figure.h"
 
 #include <string.h>
@@ -67,10 +68,10 @@ static bool choose(const struct figure_input *in, const struct study_evaluation 
         const struct study_row *row = last_row(in, p, evaluation);
         if (!row) continue;
         for (int i = 0; i < 2; i++)
-            if (strcmp(objective_name(point->config), wanted[i]) == 0 &&
+            if (strcmp(config_objective(point->config), wanted[i]) == 0 &&
                 (!chosen[i].row || row->flops > chosen[i].row->flops))
                 chosen[i] = (struct chosen){p, row, wanted[i]};
-        if (!most.row || row->flops > most.row->flops) most = (struct chosen){p, row, objective_name(point->config)};
+        if (!most.row || row->flops > most.row->flops) most = (struct chosen){p, row, config_objective(point->config)};
     }
     if (chosen[0].row && chosen[1].row) return true;
     if (!most.row) return false;
