@@ -9,7 +9,7 @@
 
 enum { CAPTION_LINE = 150, TITLE_SHORT = 42 /* letters of a legend's line, and of one in two columns */ };
 #define LEGEND_LINE 0.034 /* of the picture's height */
-#define LEFT 0.085
+#define LEFT 0.1
 #define RIGHT 0.975
 #define TOP 0.875
 
@@ -173,7 +173,7 @@ static void put_axes(struct gnuplot *plot, const struct figure *figure)
     if (figure->log_x) fputs("set logscale x\n", plot->script);
     fprintf(plot->script, "set xrange [%.10g:%.10g] noextend\n", low, high);
     fprintf(plot->script, "x_format = '%s'\n", high >= 1e6 && figure->log_x ? "10^{%T}" : "%g");
-    fputs("set lmargin at screen 0.085\nset rmargin at screen 0.975\nset offsets graph 0, graph 0, graph 0.03, graph "
+    fputs("set lmargin at screen 0.1\nset rmargin at screen 0.975\nset offsets graph 0, graph 0, graph 0.03, graph "
           "0.03\n",
           plot->script);
 }
