@@ -49,6 +49,11 @@ enum iddpm_status model_folder(const char *path, char folder[PATH_SIZE]);
 enum iddpm_status model_load(struct model **out, const struct parallel *parallel, const char *path,
                              const struct model_options *options);
 
+/* Collective, of a model of a run. Turns to the checkpoint of `step`: path, step and weights_crc32 are of that one, and
+ * so are the parameters once model_read_weights has read them. After an error it can turn to another. */
+enum iddpm_status model_turn_to(struct model *model, const struct parallel *parallel, int64_t step);
+enum iddpm_status model_read_weights(struct model *model, const struct parallel *parallel);
+
 /* The network's outputs for n images (1 to batch) at timestep t: x_t [n][pixels][channels]; labels [n] of a
  * class-conditional network. The result is [n][pixels][output channels], valid until the next call. */
 const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels);
@@ -77,6 +82,8 @@ struct nll_options {
     uint64_t seed;
     const struct noise *noise; /* NULL: Philox (RNG_NLL; slot = image, step = timestep) */
     int strata;                /* 0 or as many as timesteps: every timestep */
+    const char *part;          /* file that keeps what is done, so that a stopped job continues; NULL: none */
+    double part_seconds;       /* between two writings of it; it takes a twentieth of the time at most */
 };
 
 /* What the authors' calc_bpd_loop gives, or an estimate of it without bias from one timestep of each stratum. A column
@@ -95,10 +102,14 @@ struct nll {
 void nll_strata(int timesteps, int strata, int *first);
 /* The timestep of an image in stratum k: RNG_STRATUM, slot = image, step = k; equal for all checkpoints. */
 int nll_stratum_draw(const int *first, int k, uint64_t seed, uint64_t image);
-/* Collective. Every term of the bound for images of a data set. IDDPM_STOPPED when some rank was signalled. */
+/* Collective. Every term of the bound for images of a data set. IDDPM_STOPPED when some rank was signalled. With
+ * options->part (the model then has a configuration) it first takes from there what a job of the same settings, on any
+ * number of ranks, has done, and leaves there what it has done when it is stopped. The caller removes the file once the
+ * result is written (nll_part_remove). */
 enum iddpm_status nll_measure(const struct parallel *parallel, struct model *model, const struct dataset *data,
                               const struct nll_options *options, struct nll **out);
 void nll_destroy(struct nll *nll);
+void nll_part_remove(const char *part); /* rank 0; also what a killed job has left half-written */
 
 /* The mean over n images and its standard error, NAN of a single one; of a - b image by image when b is given. */
 void nll_mean(size_t n, const double *a, const double *b, double *mean, double *standard_error);
@@ -107,6 +118,10 @@ void nll_mean(size_t n, const double *a, const double *b, double *mean, double *
  * weight, and as attributes what was measured on what. */
 enum iddpm_status nll_write(const struct nll *nll, const struct model *model, const struct dataset *data,
                             const struct nll_options *options, const char *path);
+/* Not collective. Whether `path` is a result of the same measurement; the last bits may differ (batch, instruction
+ * set). */
+bool nll_is_measured(const struct model *model, const struct dataset *data, const struct nll_options *options,
+                     const char *path);
 /* What nll_write has left, without the terms: those are summed up. */
 struct nll_result {
     double bits_per_dim, standard_error;

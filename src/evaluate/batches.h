@@ -7,6 +7,7 @@
 struct batches {
     uint64_t images;
     int batch, ranks;
+    uint64_t start; /* batches before it are done */
 };
 /* Images [first, first + n); n is 0 for a rank that has none in this round. */
 struct batch {
@@ -17,12 +18,13 @@ struct batch {
 static inline uint64_t batches_rounds(const struct batches *b)
 {
     uint64_t round = (uint64_t)b->batch * (uint64_t)b->ranks;
-    return (b->images + round - 1) / round;
+    uint64_t done = b->start * (uint64_t)b->batch;
+    return done < b->images ? (b->images - done + round - 1) / round : 0;
 }
 
 static inline struct batch batches_at(const struct batches *b, uint64_t round, int rank)
 {
-    uint64_t first = (round * (uint64_t)b->ranks + (uint64_t)rank) * (uint64_t)b->batch;
+    uint64_t first = (b->start + round * (uint64_t)b->ranks + (uint64_t)rank) * (uint64_t)b->batch;
     uint64_t left = first < b->images ? b->images - first : 0;
     return (struct batch){first, left < (uint64_t)b->batch ? (int)left : b->batch};
 }

@@ -131,6 +131,12 @@ static bool has_weights(const struct source *source, const char *weights)
     return false;
 }
 
+static enum iddpm_status check_weights(const struct source *source, const char *weights)
+{
+    if (has_weights(source, weights)) return IDDPM_OK;
+    return iddpm_error(IDDPM_USAGE, "%s has no weights \"%s\"; it has: %s", source->path, weights, source->weights);
+}
+
 static enum iddpm_status choose_weights(struct model *model, const struct source *source, const char *wanted)
 {
     const struct float_list *rates = &model->config->train.ema_rate;
@@ -140,9 +146,7 @@ static enum iddpm_status choose_weights(struct model *model, const struct source
         config_ema_group(rates->v[0], model->weights);
     else
         strcpy(model->weights, "params");
-    if (has_weights(source, model->weights)) return IDDPM_OK;
-    return iddpm_error(IDDPM_USAGE, "%s has no weights \"%s\"; it has: %s", source->path,
-                       wanted ? wanted : model->weights, source->weights);
+    return check_weights(source, wanted ? wanted : model->weights);
 }
 
 /* Not collective: everything but the values of the parameters. */
@@ -175,9 +179,9 @@ static enum iddpm_status note_crc(struct model *model, const struct parallel *pa
     return parallel_broadcast(parallel, &model->weights_crc32, sizeof model->weights_crc32);
 }
 
-/* Collective. */
-static enum iddpm_status read_weights(struct model *model, const struct parallel *parallel)
+enum iddpm_status model_read_weights(struct model *model, const struct parallel *parallel)
 {
+    watchdog_at("reading the checkpoint", -1);
     int n = net_param_count(model->net);
     struct store_array *arrays = NULL;
     char(*paths)[192] = NULL;
@@ -211,11 +215,27 @@ enum iddpm_status model_load(struct model **out, const struct parallel *parallel
     watchdog_at("building the network", -1);
     if (status == IDDPM_OK) status = parallel_agree(parallel, build(out, &source, config, options));
     free(config);
-    watchdog_at("reading the checkpoint", -1);
     if (status == IDDPM_OK) status = note_crc(*out, parallel);
-    if (status == IDDPM_OK) status = read_weights(*out, parallel);
+    if (status == IDDPM_OK) status = model_read_weights(*out, parallel);
     if (status == IDDPM_OK) return status;
     model_destroy(*out);
     *out = NULL;
     return status;
+}
+
+enum iddpm_status model_turn_to(struct model *model, const struct parallel *parallel, int64_t step)
+{
+    struct source source = {0};
+    char *config = NULL;
+    watchdog_at("looking for the checkpoint", -1);
+    bool finder = parallel->rank == 0;
+    TRY(parallel_agree(parallel, finder ? inspect(model->folder, step, &source, &config) : IDDPM_OK));
+    free(config);
+    TRY(parallel_broadcast(parallel, &source, sizeof source));
+    if (source.step != step)
+        return iddpm_error(IDDPM_FAILED, "%s is a checkpoint of step %lld", source.path, (long long)source.step);
+    TRY(parallel_agree(parallel, check_weights(&source, model->weights)));
+    strcpy(model->path, source.path);
+    model->step = source.step;
+    return note_crc(model, parallel);
 }

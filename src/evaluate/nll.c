@@ -21,6 +21,8 @@ struct job {
      * rank 0 */
     struct bpd_terms *terms, *gathered; /* the latter [ranks][steps + 1]: one image of every rank */
     struct nll *nll;
+    struct nll_part part;
+    struct store_attribute settings[NLL_SETTINGS]; /* of a part */
     struct log_progress progress;
     double sum; /* of the totals so far, on rank 0 */
 };
@@ -74,18 +76,20 @@ static void measure_column(struct job *job, struct batch batch, int column)
 
 /* ---- one round: a batch of every rank ---------------------------------------------------------------------------- */
 
-static void keep_image(struct job *job, uint64_t image, const struct bpd_terms *terms)
+/* Of what a rank has measured of an image, the columns from `from` up to `to`. */
+static void keep_image(struct job *job, uint64_t image, int64_t from, int64_t to, const struct bpd_terms *terms)
 {
     struct nll *nll = job->nll;
     size_t first = image * (size_t)job->steps;
-    double total = 0;
-    for (size_t k = 0; k < (size_t)job->steps; k++) {
+    if (to > from) nll->prior[image] = terms[job->steps].vb;
+    for (size_t k = (size_t)from; k < (size_t)to; k++) {
         nll->vb[first + k] = terms[k].vb;
         nll->mse[first + k] = terms[k].mse;
         nll->xstart_mse[first + k] = terms[k].xstart_mse;
-        total += nll_column_weight(nll, (int)k) * terms[k].vb;
     }
-    nll->prior[image] = terms[job->steps].vb;
+    if (to < job->steps) return;
+    double total = 0;
+    for (size_t k = 0; k < (size_t)job->steps; k++) total += nll_column_weight(nll, (int)k) * nll->vb[first + k];
     nll->total[image] = total + nll->prior[image];
     job->sum += nll->total[image];
 }
@@ -98,10 +102,25 @@ static enum iddpm_status gather_round(struct job *job, uint64_t round)
         TRY(parallel_gather(job->parallel, job->terms + (size_t)i * row, row * sizeof *job->terms, job->gathered));
         for (int rank = 0; rank < job->batches.ranks && job->parallel->rank == 0; rank++) {
             struct batch batch = batches_at(&job->batches, round, rank);
-            if (i < batch.n) keep_image(job, batch.first + (uint64_t)i, job->gathered + (size_t)rank * row);
+            if (i >= batch.n) continue;
+            uint64_t index = batch.first / (uint64_t)job->batches.batch;
+            keep_image(job, batch.first + (uint64_t)i, job->part.found[index], job->part.columns[index],
+                       job->gathered + (size_t)rank * row);
         }
     }
     return IDDPM_OK;
+}
+
+/* Collective. In the middle of a round. */
+static enum iddpm_status keep_part(struct job *job, uint64_t round)
+{
+    enum iddpm_status status = IDDPM_OK;
+    double sum = job->sum; /* is for whole rounds */
+    TRY(gather_round(job, round));
+    job->sum = sum;
+    watchdog_at("writing what is done", -1);
+    if (job->parallel->rank == 0) status = nll_part_write(&job->part, job->nll, NLL_SETTINGS, job->settings);
+    return parallel_agree(job->parallel, status);
 }
 
 /* `part` of the round that begins with image `first` is done. */
@@ -115,18 +134,38 @@ static void show(struct job *job, uint64_t first, double part)
     log_progress_show(&job->progress, (double)first + part * (double)here, extra);
 }
 
+/* The batches of a round, a column for those that have not got it already. */
+static enum iddpm_status measure_columns(struct job *job, uint64_t round)
+{
+    struct batch mine = batches_at(&job->batches, round, job->parallel->rank);
+    uint64_t first = batches_at(&job->batches, round, 0).first, index = first / (uint64_t)job->batches.batch;
+    int64_t *columns = job->part.columns + index, begin = job->steps;
+    int n = 0; /* batches of this round */
+    while (n < job->batches.ranks && index + (uint64_t)n < job->part.n) {
+        if (columns[n] < begin) begin = columns[n];
+        n++;
+    }
+    for (int column = (int)begin; column < job->steps; column++) {
+        if (mine.n > 0 && columns[job->parallel->rank] <= column) measure_column(job, mine, column);
+        TRY(batches_go_on(job->parallel, IDDPM_OK));
+        for (int i = 0; i < n; i++)
+            if (columns[i] == column) columns[i]++;
+        if (column == job->steps - 1) break;
+        show(job, first, (column + 1.) / job->steps);
+        if (nll_part_is_due(&job->part, job->parallel)) TRY(keep_part(job, round));
+    }
+    return IDDPM_OK;
+}
+
 static enum iddpm_status measure_round(struct job *job, uint64_t round)
 {
     struct batch batch = batches_at(&job->batches, round, job->parallel->rank);
-    uint64_t first = batches_at(&job->batches, round, 0).first;
-    TRY(batches_go_on(job->parallel, read_images(job, batch)));
-    for (int column = 0; column < job->steps; column++) {
-        if (batch.n > 0) measure_column(job, batch, column);
-        TRY(batches_go_on(job->parallel, IDDPM_OK));
-        if (column < job->steps - 1) show(job, first, (column + 1.) / job->steps);
-    }
+    enum iddpm_status status = batches_go_on(job->parallel, read_images(job, batch));
+    if (status == IDDPM_OK) status = measure_columns(job, round);
+    if (status == IDDPM_STOPPED && job->part.path) TRY(keep_part(job, round));
+    TRY(status);
     TRY(gather_round(job, round));
-    show(job, first, 1);
+    show(job, batches_at(&job->batches, round, 0).first, 1);
     return IDDPM_OK;
 }
 
@@ -182,6 +221,7 @@ static enum iddpm_status create_job(struct job *job)
     job->nll->steps = job->steps;
     TRY(mem_alloc(&job->nll->first, (size_t)job->steps + 1, sizeof(int), "strata"));
     nll_strata(job->model->diffusion->num_timesteps, job->steps, job->nll->first);
+    TRY(nll_part_create(&job->part, job->nll, job->options, job->batches.batch));
     return job->parallel->rank == 0 ? create_arrays(job->nll) : IDDPM_OK;
 }
 
@@ -190,6 +230,7 @@ static void destroy_job(struct job *job)
     void *buffers[] = {job->pixels, job->labels, job->timesteps, job->x_start,
                        job->x_t,    job->noise,  job->terms,     job->gathered};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
+    nll_part_destroy(&job->part);
 }
 
 void nll_mean(size_t n, const double *a, const double *b, double *mean, double *standard_error)
@@ -212,26 +253,44 @@ static enum iddpm_status summarise(const struct parallel *parallel, struct nll *
     return IDDPM_OK;
 }
 
-static int columns(const struct model *model, const struct nll_options *options)
+/* Collective. Goes on behind what is found. */
+static enum iddpm_status take_part(struct job *job)
 {
-    int timesteps = model->diffusion->num_timesteps;
-    return options->strata > 0 && options->strata < timesteps ? options->strata : timesteps;
+    struct nll_part *part = &job->part;
+    struct batches *batches = &job->batches;
+    uint64_t done = 0;
+    if (!part->path) return IDDPM_OK;
+    nll_settings(job->model, job->data, job->options, job->settings);
+    TRY(nll_part_read(part, job->parallel, job->nll, NLL_SETTINGS, job->settings));
+    while (batches->start < part->n && part->columns[batches->start] == job->steps) batches->start++;
+    done = batches->start * (uint64_t)batches->batch;
+    if (done > batches->images) done = batches->images;
+    for (uint64_t i = 0; i < done && job->parallel->rank == 0; i++) keep_image(job, i, job->steps, job->steps, NULL);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status measure(struct job *job)
+{
+    TRY(parallel_agree(job->parallel, create_job(job)));
+    TRY(take_part(job));
+    double done = (double)(job->batches.start * (uint64_t)job->batches.batch), all = (double)job->batches.images;
+    log_progress_start(&job->progress, "nll", "images", done < all ? done : all, all);
+    uint64_t rounds = batches_rounds(&job->batches);
+    for (uint64_t round = 0; round < rounds; round++) TRY(measure_round(job, round));
+    return summarise(job->parallel, job->nll);
 }
 
 enum iddpm_status nll_measure(const struct parallel *parallel, struct model *model, const struct dataset *data,
                               const struct nll_options *options, struct nll **out)
 {
+    uint64_t images = options->images ? options->images : data->images;
     struct job job = {.parallel = parallel,
                       .model = model,
                       .data = data,
                       .options = options,
-                      .batches = {options->images ? options->images : data->images, model->batch, parallel->size},
-                      .steps = columns(model, options)};
-    enum iddpm_status status = parallel_agree(parallel, create_job(&job));
-    log_progress_start(&job.progress, "nll", "images", 0, (double)job.batches.images);
-    for (uint64_t round = 0; round < batches_rounds(&job.batches) && status == IDDPM_OK; round++)
-        status = measure_round(&job, round);
-    if (status == IDDPM_OK) status = summarise(parallel, job.nll);
+                      .batches = {.images = images, .batch = model->batch, .ranks = parallel->size},
+                      .steps = nll_columns(model, options)};
+    enum iddpm_status status = measure(&job);
     if (status != IDDPM_OK) nll_destroy(job.nll);
     *out = status == IDDPM_OK ? job.nll : NULL;
     destroy_job(&job);

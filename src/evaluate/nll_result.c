@@ -2,6 +2,7 @@
 #include "nll.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- what it was measured on, and how ---------------------------------------------------------------------------- */
 
@@ -20,12 +21,13 @@ static struct store_attribute integer(const char *name, int64_t value)
     return (struct store_attribute){.name = name, .kind = STORE_INTEGER, .integer = value};
 }
 
-void nll_settings(const struct nll *nll, const struct model *model, const struct dataset *data,
-                  const struct nll_options *options, struct store_attribute out[NLL_SETTINGS])
+void nll_settings(const struct model *model, const struct dataset *data, const struct nll_options *options,
+                  struct store_attribute out[NLL_SETTINGS])
 {
     const struct diffusion *diffusion = model->diffusion;
+    int columns = nll_columns(model, options);
     const struct store_attribute settings[NLL_SETTINGS] = {
-        integer("images", (int64_t)nll->images),
+        integer("images", (int64_t)(options->images ? options->images : data->images)),
         text("checkpoint", model->path),
         integer("step", model->step),
         text("weights", model->weights),
@@ -36,7 +38,7 @@ void nll_settings(const struct nll *nll, const struct model *model, const struct
         integer("diffusion_steps", diffusion->original_num_steps),
         integer("num_timesteps", diffusion->num_timesteps),
         text("respacing", model->respacing),
-        integer("strata", nll->steps < diffusion->num_timesteps ? nll->steps : 0),
+        integer("strata", columns < diffusion->num_timesteps ? columns : 0),
         integer("clip_denoised", options->clip_denoised),
         text("noise", options->noise ? options->noise->name : "philox"),
         integer("seed", (int64_t)options->seed),
@@ -44,6 +46,41 @@ void nll_settings(const struct nll *nll, const struct model *model, const struct
         text("instruction_set", kernels_isa()),
     };
     for (int i = 0; i < NLL_SETTINGS; i++) out[i] = settings[i];
+}
+
+/* What may be elsewhere now, and what the last bits alone depend on. */
+static bool is_a_name(const char *setting)
+{
+    return strcmp(setting, "checkpoint") == 0 || strcmp(setting, "data") == 0;
+}
+
+static bool is_for_bits(const char *setting)
+{
+    return strcmp(setting, "batch") == 0 || strcmp(setting, "instruction_set") == 0;
+}
+
+const char *nll_settings_differ(const char *path, int n, const struct store_attribute *settings, bool bits)
+{
+    struct store_attribute found[NLL_SETTINGS];
+    const char *differs = NULL;
+    memcpy(found, settings, (size_t)n * sizeof *found);
+    if (store_read_attributes(path, n, found) != IDDPM_OK) return "form";
+    for (int i = 0; i < n; i++) {
+        const char *name = settings[i].name;
+        bool same = settings[i].kind == STORE_TEXT ? strcmp(settings[i].text, found[i].text) == 0
+                                                   : settings[i].integer == found[i].integer;
+        if (!same && !is_a_name(name) && (bits || !is_for_bits(name))) differs = name;
+    }
+    store_free_texts(n, found);
+    return differs;
+}
+
+bool nll_is_measured(const struct model *model, const struct dataset *data, const struct nll_options *options,
+                     const char *path)
+{
+    struct store_attribute settings[NLL_SETTINGS];
+    nll_settings(model, data, options, settings);
+    return path_exists(path) && !nll_settings_differ(path, NLL_SETTINGS, settings, false);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -104,7 +141,7 @@ enum iddpm_status nll_write(const struct nll *nll, const struct model *model, co
         number("mean_mse", mean_sum(nll, nll->mse) / timesteps),
         number("mean_xstart_mse", mean_sum(nll, nll->xstart_mse) / timesteps),
     };
-    nll_settings(nll, model, data, options, attributes + OWN);
+    nll_settings(model, data, options, attributes + OWN);
     bool strata = nll->steps < model->diffusion->num_timesteps;
     uint64_t rows = strata ? nll->images : 1;
     int64_t *drawn = NULL;

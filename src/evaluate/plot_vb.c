@@ -6,8 +6,9 @@
 #include <string.h>
 
 struct curve {
-    size_t steps;
-    double *timesteps, *terms; /* [steps], means over images */
+    size_t steps; /* timesteps, or strata of them */
+    bool strata;
+    double *timesteps, *terms; /* [steps], means over images; a stratum stands at its middle */
     char title[512];
 };
 
@@ -28,27 +29,49 @@ static enum iddpm_status read_title(struct curve *curve, const char *path)
     enum iddpm_status status = store_read_text(path, "/", "data", &data);
     if (status == IDDPM_OK) {
         const char *slash = strrchr(data, '/');
-        snprintf(curve->title, sizeof curve->title, "step %.0f, %s, %zu timesteps, %.200s: %.3f ± %.3f bits/dim", step,
-                 weights, curve->steps, slash && slash[1] ? slash + 1 : data, mean, error);
+        snprintf(curve->title, sizeof curve->title, "step %.0f, %s, %zu %s, %.200s: %.3f ± %.3f bits/dim", step,
+                 weights, curve->steps, curve->strata ? "strata" : "timesteps", slash && slash[1] ? slash + 1 : data,
+                 mean, error);
     }
     free(weights);
     free(data);
     return status;
 }
 
+/* The middles of strata, whose sizes stand in the file, the last one first. */
+static enum iddpm_status take_middles(struct curve *curve, const char *path)
+{
+    double diffusion_steps, num_timesteps, first = 0;
+    struct store_array sizes;
+    TRY(store_read_number(path, "/", "diffusion_steps", &diffusion_steps));
+    TRY(store_read_number(path, "/", "num_timesteps", &num_timesteps));
+    TRY(store_read(path, "column_weights", STORE_F64, &sizes));
+    bool fits = sizes.ndim == 1 && sizes.dims[0] == curve->steps && num_timesteps > 1;
+    for (size_t k = curve->steps; k-- > 0 && fits;) {
+        double size = ((const double *)sizes.data)[k], middle = first + (size - 1) / 2;
+        curve->timesteps[k] = middle * (diffusion_steps - 1) / (num_timesteps - 1);
+        first += size;
+    }
+    free(sizes.data);
+    return fits ? IDDPM_OK : iddpm_error(IDDPM_FAILED, "%s: column_weights does not fit vb", path);
+}
+
 /* Means over images of vb [images][steps], and the timestep of each column. */
 static enum iddpm_status take_terms(struct curve *curve, const char *path, const struct store_array *vb,
                                     const struct store_array *timesteps)
 {
-    if (vb->ndim != 2 || vb->dims[0] == 0 || timesteps->ndim != 1 || vb->dims[1] != timesteps->dims[0])
+    curve->strata = timesteps->ndim == 2;
+    if (vb->ndim != 2 || vb->dims[0] == 0 || timesteps->ndim < 1 || timesteps->ndim > 2 ||
+        vb->dims[1] != timesteps->dims[timesteps->ndim - 1])
         return iddpm_error(IDDPM_FAILED, "%s: vb and timesteps have shapes that do not fit each other", path);
-    curve->steps = (size_t)timesteps->dims[0];
+    curve->steps = (size_t)vb->dims[1];
     TRY(mem_alloc(&curve->timesteps, curve->steps, sizeof(double), "timesteps"));
     TRY(mem_alloc(&curve->terms, curve->steps, sizeof(double), "mean terms"));
     const double *terms = vb->data;
-    for (size_t k = 0; k < curve->steps; k++) curve->timesteps[k] = (double)((const int64_t *)timesteps->data)[k];
     for (uint64_t i = 0; i < vb->dims[0]; i++)
         for (size_t k = 0; k < curve->steps; k++) curve->terms[k] += *terms++ / (double)vb->dims[0];
+    if (curve->strata) return take_middles(curve, path);
+    for (size_t k = 0; k < curve->steps; k++) curve->timesteps[k] = (double)((const int64_t *)timesteps->data)[k];
     return IDDPM_OK;
 }
 

@@ -160,7 +160,7 @@ enum iddpm_status sample_images(const struct parallel *parallel, struct model *m
     struct job job = {.parallel = parallel,
                       .model = model,
                       .options = options,
-                      .batches = {options->images, model->batch, parallel->size}};
+                      .batches = {.images = options->images, .batch = model->batch, .ranks = parallel->size}};
     enum iddpm_status status = parallel_agree(parallel, create_job(&job));
     log_progress_start(&job.progress, "sample", "images", 0, (double)options->images);
     for (uint64_t round = 0; round < batches_rounds(&job.batches) && status == IDDPM_OK; round++)

@@ -31,6 +31,17 @@ prints "loss.png"
 prints "vb-terms.png"
 is_png run/vb-terms.png
 
+# A stratum is drawn at its middle: of 20 timesteps in two, 0 alone and 1 to 19.
+mkdir between two two/nll
+printf '#!/bin/sh\ntee "%s/script" | %s "$@"\n' "$work" "$(command -v gnuplot)" >between/gnuplot
+chmod +x between/gnuplot
+expect 0 "$iddpm" nll run --num 4 --strata 2 --out two/nll/strata.h5
+expect 0 env PATH="$work/between:$PATH" "$iddpm" plot two
+is_png two/vb-terms.png
+grep -q "2 strata" script || complain "the script does not tell of strata: $(head -c 2000 script)"
+[ "$(sed -n '/^\$result_0/,/^END/p' script | grep -oE '^[0-9.]+ ' | tr -d '\n')" = "10 0 " ] ||
+    complain "not at the middles: $(sed -n '/^\$result_0/,/^END/p' script)"
+
 echo damaged >run/nll/step-00000009.h5
 expect 1 "$iddpm" plot run
 says "step-00000009.h5"

@@ -141,7 +141,7 @@ static void a_result_says_what_was_measured_on_what(void **state)
     double values[3][IMAGES * STEPS], images[2][IMAGES], number;
     struct nll nll = make_nll(values, images);
     struct model *model = open_model();
-    struct dataset data = {.folder = "data/held-out", .hash = "abc"};
+    struct dataset data = {.folder = "data/held-out", .hash = "abc", .images = IMAGES};
     const struct nll_options options = {.seed = 3};
     must(nll_write(&nll, model, &data, &options, at("nll.h5")));
     check_array("vb", 2, IMAGES * STEPS, values[0]);
@@ -190,7 +190,7 @@ static void a_result_is_read_again(void **state)
     int first[STRATA + 1] = {0, 1, 4}; /* column 0 counts three times */
     struct nll nll = {IMAGES, STRATA, first, vb, mse, xstart_mse, prior, total, 10, 4.5};
     struct model *model = open_model();
-    struct dataset data = {.folder = "data/held-out", .hash = "abc"};
+    struct dataset data = {.folder = "data/held-out", .hash = "abc", .images = IMAGES};
     const struct nll_options options = {.seed = 3, .strata = STRATA, .clip_denoised = true};
     struct nll_result *r;
     must(nll_write(&nll, model, &data, &options, at("nll.h5")));
