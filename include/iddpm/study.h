@@ -83,6 +83,22 @@ int study_evaluation_steps(const struct study_point *point, const struct study_e
 enum iddpm_status study_result_path(const struct study_point *point, const struct study_evaluation *evaluation,
                                     int64_t step, char *out);
 
+/* ---- what it costs (plan.c, throughput.c) ------------------------------------------------------------------------ */
+
+struct study_cost {
+    size_t rank_bytes;              /* of the training rank that needs most */
+    double train_hours, eval_hours; /* hours of a node, times nodes */
+    double job_hours;               /* of the training job, from its start to its end */
+    char refusal[512];              /* why it cannot run in such a job; "" when it can */
+};
+/* Ranks that a training job of this study has: what Slurm gives, down to a power of two. */
+int study_ranks(const struct study *study);
+/* costs[n_points], with `flops` per second and core. `node_bytes`: memory of a node. Images of evaluations of a whole
+ * data set count when it is there. */
+enum iddpm_status study_costs(const struct study *study, double flops, double node_bytes, struct study_cost *costs);
+/* FLOP/s of one thread in training passes of the study's smallest network: a few seconds. kernels_select before. */
+enum iddpm_status study_throughput(const struct study *study, double *flops);
+
 /* ---- what was collected (results*.c, collect*.c) ----------------------------------------------------------------- */
 
 /* A row: point x checkpoint x evaluation. */
