@@ -99,6 +99,36 @@ enum iddpm_status study_costs(const struct study *study, double flops, double no
 /* FLOP/s of one thread in training passes of the study's smallest network: a few seconds. kernels_select before. */
 enum iddpm_status study_throughput(const struct study *study, double *flops);
 
+/* ---- running it (tasks.c, submit.c, local.c, status.c, cancel.c) ------------------------------------------------- */
+
+struct study_tools {
+    const char *program, *jobs; /* iddpm, and the folder of its job scripts */
+};
+/* Both keep the study's file in its folder, refuse (IDDPM_USAGE) what would change a point that has begun, and do what
+ * is missing: neither there nor queued or running. `dry`: nothing is done, only the commands are printed. They hold the
+ * study's lock, and wait for it up to 10 s.
+ * study_submit: job arrays of Slurm, one of training and one for each evaluation, which depends on it task by task.
+ * study_run: task by task on this machine with `ranks`; IDDPM_FAILED names the tasks that failed, when all are through;
+ * IDDPM_STOPPED after a signal. */
+enum iddpm_status study_submit(const struct study *study, const struct study_tools *tools, bool dry);
+enum iddpm_status study_run(const struct study *study, const struct study_tools *tools, int ranks, bool dry);
+
+enum study_state { STUDY_WAITING, STUDY_QUEUED, STUDY_RUNNING, STUDY_STOPPED, STUDY_FAILED, STUDY_DONE };
+struct study_progress {
+    enum study_state state;
+    bool trained;
+    int64_t step;                        /* of the training */
+    double seconds_left;                 /* of the training; NAN unknown */
+    int results, wanted;                 /* of evaluations */
+    double bits_per_dim, standard_error; /* the last measured; NAN when there is none */
+    char why[512], log[PATH_SIZE];       /* of what failed or was stopped; "" unknown */
+};
+/* progress[n_points]. Reads only. */
+enum iddpm_status study_status(const struct study *study, struct study_progress *progress);
+/* Ends what is queued or running: scancel, and SIGTERM for a study_run on this machine. Into said[size] what was done.
+ */
+enum iddpm_status study_cancel(const struct study *study, char *said, size_t size);
+
 /* ---- what was collected (results*.c, collect*.c) ----------------------------------------------------------------- */
 
 /* A row: point x checkpoint x evaluation. */
@@ -225,5 +255,16 @@ enum iddpm_status study_figures(const struct study *study, const struct study_re
 /* STUDY/report.html, which holds everything in itself. */
 enum iddpm_status study_report(const struct study *study, const struct study_results *results,
                                const struct study_fits *fits);
+
+/* ---- other programs (command.c) ---------------------------------------------------------------------------------- */
+
+struct command {
+    char *out, *err; /* what it prints; the end of it where that is long */
+    size_t out_size, err_size;
+    int status; /* its exit status; -1 when it was killed */
+};
+/* Runs argv[0], found on PATH, to its end, with nothing to read; what prints for longer than `seconds` is killed. False
+ * when it cannot be run. Takes no memory. */
+bool command_run(char *const *argv, double seconds, struct command *command);
 
 #endif

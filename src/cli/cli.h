@@ -27,8 +27,9 @@ struct cli {
     const char *command; /* "train" */
     int argc;            /* what follows it; options_parse leaves only the arguments */
     char **argv;
-    const char *isa; /* IDDPM_ISA, NULL when not set */
-    int threads;     /* the first number of OMP_NUM_THREADS, 1 when not set */
+    const char *isa;  /* IDDPM_ISA, NULL when not set */
+    const char *jobs; /* IDDPM_JOBS, NULL when not set */
+    int threads;      /* the first number of OMP_NUM_THREADS, 1 when not set */
     struct {
         const char *id, *cluster, *array, *task; /* SLURM_JOB_ID, ...; "" outside Slurm */
         int64_t restarts;

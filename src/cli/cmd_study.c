@@ -9,6 +9,9 @@ static const struct {
     enum iddpm_status (*run)(struct cli *cli);
 } commands[] = {
     {"plan", "what the points of a study are and cost", study_cmd_plan},
+    {"submit", "run what is missing: job arrays of Slurm, or here with --local RANKS", study_cmd_submit},
+    {"status", "how far each point is, and why one failed", study_cmd_status},
+    {"cancel", "end what is queued or running", study_cmd_cancel},
     {"collect", "results and learning curves of all runs as tables", study_cmd_collect},
     {"fit", "power laws of loss against compute, and sizes at one compute", study_cmd_fit},
     {"figures", "the paper's figures of what was collected", study_cmd_figures},

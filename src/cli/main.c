@@ -90,6 +90,7 @@ static enum iddpm_status read_environment(struct cli *cli)
     cli->slurm.array = variable("SLURM_ARRAY_JOB_ID");
     cli->slurm.task = variable("SLURM_ARRAY_TASK_ID");
     cli->slurm.restarts = strtoll(variable("SLURM_RESTART_COUNT"), NULL, 10);
+    cli->jobs = *variable("IDDPM_JOBS") ? variable("IDDPM_JOBS") : NULL;
     const char *isa = getenv("IDDPM_ISA"), *threads = getenv("OMP_NUM_THREADS");
     cli->isa = isa && *isa ? isa : NULL;
     cli->threads = 1;

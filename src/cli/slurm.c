@@ -1,90 +1,25 @@
 #include "slurm.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
+#include "iddpm/study.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* squeue waits long for a controller that does not answer. No constant for the tests' sake. */
 static double answer_seconds = 20;
 
-extern char **environ;
-
-/* What a command said, the end of it where it is long: what counts is the last line. */
 struct answer {
     char out[1024], err[1024];
-    int status; /* of waitpid */
+    int status;
 };
 
-/* False at the end of the stream. */
-static bool read_more(int fd, char *text, size_t size)
-{
-    size_t length = strlen(text);
-    if (length == size - 1) { /* the first half goes */
-        length = size / 2;
-        memmove(text, text + size - 1 - length, length + 1);
-    }
-    ssize_t got = read(fd, text + length, size - 1 - length);
-    if (got > 0) text[length += (size_t)got] = 0;
-    return got > 0 || (got < 0 && errno == EINTR);
-}
-
-/* Up to the end of both streams; false when that does not come in time. */
-static bool read_answer(const int streams[2], struct answer *answer)
-{
-    double until = clock_seconds() + answer_seconds;
-    struct pollfd ready[2] = {{.fd = streams[0], .events = POLLIN}, {.fd = streams[1], .events = POLLIN}};
-    answer->out[0] = answer->err[0] = 0;
-    for (double left; (left = until - clock_seconds()) > 0;) {
-        int n = poll(ready, 2, (int)(left * 1000) + 1);
-        if (n < 0 && errno != EINTR) return false;
-        if (n > 0 && ready[0].revents && !read_more(streams[0], answer->out, sizeof answer->out)) ready[0].fd = -1;
-        if (n > 0 && ready[1].revents && !read_more(streams[1], answer->err, sizeof answer->err)) ready[1].fd = -1;
-        if (ready[0].fd < 0 && ready[1].fd < 0) return true;
-    }
-    return false;
-}
-
-static bool spawn(const char *id, const char *format, int out, int err, pid_t *pid)
-{
-    char *const argv[] = {"squeue", "-h", "-j", (char *)id, "-o", (char *)format, NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
-    bool runs = posix_spawnp(pid, argv[0], &actions, NULL, argv, environ) == 0;
-    posix_spawn_file_actions_destroy(&actions);
-    return runs;
-}
-
-/* Runs squeue -h -j ID -o FORMAT. False when it cannot be run. Spawned, not forked: a fork copies page tables of all
- * that a rank has in memory. */
+/* Runs squeue -h -j ID -o FORMAT. False when it cannot be run. */
 static bool ask(const char *id, const char *format, struct answer *answer)
 {
-    int out[2], err[2];
-    pid_t pid;
-    if (pipe2(out, O_CLOEXEC) != 0) return false;
-    if (pipe2(err, O_CLOEXEC) != 0) {
-        close(out[0]);
-        close(out[1]);
-        return false;
-    }
-    bool runs = spawn(id, format, out[1], err[1], &pid);
-    close(out[1]);
-    close(err[1]);
-    if (runs) {
-        const int streams[2] = {out[0], err[0]};
-        if (!read_answer(streams, answer)) kill(pid, SIGKILL);
-        while (waitpid(pid, &answer->status, 0) < 0)
-            if (errno != EINTR) runs = false;
-    }
-    close(out[0]);
-    close(err[0]);
+    char *const argv[] = {"squeue", "-h", "-j", (char *)id, "-o", (char *)format, NULL};
+    struct command command = {answer->out, answer->err, sizeof answer->out, sizeof answer->err, 0};
+    bool runs = command_run(argv, answer_seconds, &command);
+    answer->status = command.status;
     return runs;
 }
 
@@ -92,7 +27,7 @@ static bool ask(const char *id, const char *format, struct answer *answer)
  * site's wrapper has to say, come on the other stream or before it. */
 static const char *last_line(struct answer *answer)
 {
-    if (!WIFEXITED(answer->status) || WEXITSTATUS(answer->status) != 0) return NULL;
+    if (answer->status != 0) return NULL;
     size_t length = strlen(answer->out);
     while (length > 0 && strchr(" \n", answer->out[length - 1])) answer->out[--length] = 0;
     const char *line = strrchr(answer->out, '\n');

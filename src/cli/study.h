@@ -13,5 +13,11 @@ enum iddpm_status study_cmd_fit(struct cli *cli);
 enum iddpm_status study_cmd_plan(struct cli *cli);
 enum iddpm_status study_cmd_figures(struct cli *cli);
 enum iddpm_status study_cmd_report(struct cli *cli);
+enum iddpm_status study_cmd_submit(struct cli *cli);
+enum iddpm_status study_cmd_status(struct cli *cli);
+enum iddpm_status study_cmd_cancel(struct cli *cli);
+
+/* "12.3 s", "4.5 h" */
+void study_hours_text(double hours, char out[16]);
 
 #endif

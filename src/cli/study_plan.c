@@ -25,10 +25,12 @@ static void short_number(double value, char out[16])
     snprintf(out, 16, "%.3g%s", value, units[unit]);
 }
 
-static void hours_text(double hours, char out[16])
+void study_hours_text(double hours, char out[16])
 {
-    if (hours < 0.0995)
+    if (hours < 1.0 / 60)
         snprintf(out, 16, "%.2g s", 3600 * hours);
+    else if (hours < 1)
+        snprintf(out, 16, "%.0f min", 60 * hours);
     else
         snprintf(out, 16, hours < 99.5 ? "%.3g h" : "%.0f h", hours);
 }
@@ -46,8 +48,8 @@ static void print_rows(const struct plan *plan)
         char parameters[16], macs[16], train[16], evaluate[16];
         short_number((double)p->parameters, parameters);
         short_number((double)p->macs, macs);
-        hours_text(cost->train_hours, train);
-        hours_text(cost->eval_hours, evaluate);
+        study_hours_text(cost->train_hours, train);
+        study_hours_text(cost->eval_hours, evaluate);
         printf("%-*s %10s %10s %10lld %9.3g %11.0f %11s %11s\n", width, p->name, parameters, macs, (long long)p->steps,
                p->flops, (double)cost->rank_bytes * 1e-6, train, evaluate);
     }
@@ -63,8 +65,8 @@ static void print_total(const struct plan *plan)
         train += plan->costs[i].train_hours;
         evaluate += plan->costs[i].eval_hours;
     }
-    hours_text(train, train_text);
-    hours_text(evaluate, evaluate_text);
+    study_hours_text(train, train_text);
+    study_hours_text(evaluate, evaluate_text);
     printf("\ntotal: %d points, %.3g FLOPs of training, %s of a node for training, %s for evaluations\n",
            plan->study->n_points, flops, train_text, evaluate_text);
     printf("at %.3g GFLOP/s per core%s; a job has %lld nodes, %d ranks, %lld cores each\n", plan->flops * 1e-9,

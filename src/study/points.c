@@ -137,9 +137,7 @@ static enum iddpm_status set_saves(const struct making *m, struct study_point *p
         point->saves[point->n_saves++] = step;
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%lld", used ? "," : "", (long long)step);
     }
-    const char *key;
-    if (config_key("train.save_steps", &key) != IDDPM_OK) return IDDPM_OK;
-    return config_set(point->config, key, list);
+    return config_set(point->config, "train.save_steps", list);
 }
 
 static enum iddpm_status count_network(struct making *m, struct study_point *point)

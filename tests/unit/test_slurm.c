@@ -6,6 +6,7 @@
 #include "scratch.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void durations(void **state)
 {
