@@ -35,6 +35,7 @@ struct study_evaluation {
     int64_t seed;          /* -1: the run's */
     bool ddim;             /* sample */
     double eta;
+    int64_t start_step; /* sample: chains begin at this timestep; -1: at the last */
     int64_t checkpoints; /* that many of the point's saved ones, log-spaced, ending with the last; 0: all */
 };
 

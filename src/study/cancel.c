@@ -49,7 +49,7 @@ static enum iddpm_status cancel_some(const struct study *study, int *n)
     struct words words = {0};
     char out[1024] = "", err[1024] = "";
     struct command command = {out, err, sizeof out, sizeof err, 0};
-    enum iddpm_status status = tasks_read(&tasks, study, false);
+    enum iddpm_status status = tasks_read(&tasks, study, true, false);
     if (status == IDDPM_OK) status = words_add(&words, "scancel");
     *n = 0;
     if (status == IDDPM_OK) status = add_arrays(&tasks, &words, n);

@@ -79,6 +79,7 @@ static enum iddpm_status add_sample(const struct task *task, struct words *words
     TRY(words_add(words, "--out"));
     TRY(words_add(words, "%s", path));
     if (e->ddim) TRY(words_add(words, "--ddim"));
+    if (e->start_step >= 0) TRY(add_integer(words, "--start-step", e->start_step));
     if (e->eta == 0) return IDDPM_OK;
     text_from_number(e->eta, eta);
     TRY(words_add(words, "--eta"));

@@ -8,7 +8,7 @@
 /* One element of the list as it is written. */
 struct written {
     char *name, *data, *checkpoints;
-    const yaml_node_t *respacing, *weights;
+    const yaml_node_t *respacing, *weights, *start_step;
     struct study_evaluation e;
     int line;
 };
@@ -54,6 +54,7 @@ static enum iddpm_status read_written(const struct source *source, const yaml_no
         {"strata", FIELD_INTEGER, &e->strata, 0, 0, 0},
         {"ddim", FIELD_FLAG, &e->ddim, 0, 0, 0},
         {"eta", FIELD_NUMBER, &e->eta, 0, 1, 0},
+        {"start_step", FIELD_NODE, &w->start_step, 0, 0, 0},
     };
     enum { OF_NLL = 7, OF_SAMPLE = 9, ALL = sizeof fields / sizeof *fields };
     e->seed = -1;
@@ -87,8 +88,26 @@ static enum iddpm_status expect_new_name(const struct source *source, const stru
     return IDDPM_OK;
 }
 
+/* The figures tell such samples by their name. */
+static enum iddpm_status add_start_step(const struct source *source, const struct written *w, int i,
+                                        struct study_evaluation *e)
+{
+    char *text = NULL;
+    e->start_step = -1;
+    TRY(value_at(source, w->start_step, i, &text));
+    if (!text) return IDDPM_OK;
+    bool fits = text_integer(text, &e->start_step) && e->start_step >= 0;
+    if (fits) name_add(e->name, "start_step", text);
+    enum iddpm_status status =
+        fits ? IDDPM_OK
+             : source_error(source, w->line,
+                            "evaluate.start_step: found '%.80s'; allowed is a whole number of at least 0", text);
+    free(text);
+    return status;
+}
+
 static enum iddpm_status add_one(const struct source *source, struct study *study, const struct written *w, int r,
-                                 int g)
+                                 int g, int s)
 {
     struct study_evaluation *e = &study->evaluations[study->n_evaluations++];
     *e = w->e;
@@ -99,22 +118,25 @@ static enum iddpm_status add_one(const struct source *source, struct study *stud
     name_add(e->name, "", w->name);
     if (value_count(w->respacing) > 1) name_add(e->name, "", *e->respacing ? e->respacing : "all");
     if (value_count(w->weights) > 1) name_add(e->name, "", e->weights);
+    TRY(add_start_step(source, w, s, e));
     return expect_new_name(source, study, w, e->name);
 }
 
 static enum iddpm_status add_all(const struct source *source, struct study *study, const struct written *w)
 {
     int respacings = value_count(w->respacing), weights = value_count(w->weights);
-    size_t capacity = 0;
+    int starts = value_count(w->start_step);
+    size_t capacity = 0, added = (size_t)(respacings * weights * starts);
     struct study_evaluation *more = NULL;
-    size_t old = (size_t)study->n_evaluations, new = old + (size_t)respacings *(size_t)weights;
+    size_t old = (size_t)study->n_evaluations, new = old + added;
     TRY(mem_grow(&more, &capacity, new, sizeof *more, "evaluations of a study"));
     memset(more, 0, capacity * sizeof *more);
     if (old) memcpy(more, study->evaluations, old * sizeof *more);
     free(study->evaluations);
     study->evaluations = more;
     for (int r = 0; r < respacings; r++)
-        for (int g = 0; g < weights; g++) TRY(add_one(source, study, w, r, g));
+        for (int g = 0; g < weights; g++)
+            for (int s = 0; s < starts; s++) TRY(add_one(source, study, w, r, g, s));
     return IDDPM_OK;
 }
 

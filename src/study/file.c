@@ -35,8 +35,7 @@ static enum iddpm_status read_key(const struct study_file *file, const yaml_node
         const char *key, *instead;
     } taken[] = {{"run.dir", "a point's folder has its name"},
                  {"train.save_steps", "say how many with checkpoints:"},
-                 {"train.total_steps", "say it with budget: {steps: ...}"},
-                 {"train.lr_anneal_steps", "it follows the budget where the base has it"}};
+                 {"train.total_steps", "say it with budget: {steps: ...}"}};
     axis->line = document_line(node);
     if (config_key(document_found(node), &axis->key) != IDDPM_OK)
         return source_error(&file->source, axis->line, "%s", iddpm_error_text());

@@ -152,7 +152,7 @@ static enum iddpm_status run(const struct study *study, struct local *local)
     struct tasks tasks = {0};
     TRY(study_check(study, local->ranks));
     if (!local->dry) TRY(study_keep(study));
-    enum iddpm_status status = tasks_read(&tasks, study, false);
+    enum iddpm_status status = tasks_read(&tasks, study, !local->dry, false);
     if (status == IDDPM_OK) status = run_all(local, &tasks);
     if (status == IDDPM_OK && local->missing == 0) log_info("%s: nothing is missing", study->folder);
     tasks_free(&tasks);

@@ -94,7 +94,7 @@ static struct study_progress begin(const struct study *study, const struct task 
 enum iddpm_status study_status(const struct study *study, struct study_progress *progress)
 {
     struct tasks tasks = {0};
-    enum iddpm_status status = tasks_read(&tasks, study, false);
+    enum iddpm_status status = tasks_read(&tasks, study, false, false);
     for (int i = 0, points = 0; i < tasks.n && status == IDDPM_OK; i++) {
         const struct task *task = &tasks.of[i];
         if (!task->evaluation) progress[points++] = begin(study, task);

@@ -271,7 +271,7 @@ static enum iddpm_status submit(const struct study *study, const struct study_to
     struct submission s = {.study = study, .tools = tools, .tasks = &tasks, .dry = dry};
     TRY(study_check(study, study_ranks(study)));
     if (!dry) TRY(study_keep(study));
-    enum iddpm_status status = tasks_read(&tasks, study, !dry);
+    enum iddpm_status status = tasks_read(&tasks, study, !dry, !dry);
     if (status == IDDPM_OK) status = submit_all(&s);
     if (status == IDDPM_OK || s.submitted > 0) report(&s);
     free(s.members);

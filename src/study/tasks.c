@@ -126,7 +126,7 @@ static bool asks_slurm(const struct jobs *jobs)
     return false;
 }
 
-enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool need_queue)
+enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool locked, bool need_queue)
 {
     struct look look = {.study = study};
     struct holder holder;
@@ -139,7 +139,7 @@ enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, boo
         log_warn("what is queued is not known: %s", iddpm_error_text());
         status = IDDPM_OK;
     }
-    look.local = lock_held(study->folder, &holder) && strcmp(holder.what, "local") == 0;
+    look.local = !locked && lock_held(study->folder, &holder) && strcmp(holder.what, "local") == 0;
     for (int i = 0; i < tasks->n && status == IDDPM_OK; i++) look_at_task(&look, tasks, &tasks->of[i]);
     queue_free(&look.queue);
     return status;

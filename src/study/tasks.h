@@ -24,9 +24,9 @@ struct tasks {
     struct jobs jobs;
 };
 
-/* With their states. `need_queue`: Slurm must answer; else it is asked only when it has something of this study, and
- * only a warning says that it does not. */
-enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool need_queue);
+/* With their states. `locked`: this process holds the lock, so nobody runs the study here. `need_queue`: Slurm must
+ * answer; else it is asked only when it may have something of this study, and only a warning says that it does not. */
+enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool locked, bool need_queue);
 void tasks_free(struct tasks *tasks);
 static inline bool task_is_missing(const struct task *task)
 {

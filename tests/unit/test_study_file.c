@@ -145,8 +145,9 @@ static void evaluations_of_lists(void **state)
     struct study *s = read_study("study: s\nbase: base.yaml\nevaluate:\n"
                                  "  - {nll: curve, images: 30, strata: 10, seed: 5}\n"
                                  "  - {nll: few, data: d, respacing: [5, ddim4, ''], weights: [params, ema/0.9999]}\n"
-                                 "  - {sample: grid, ddim: true, eta: 0.5}\n");
-    assert_int_equal(s->n_evaluations, 8);
+                                 "  - {sample: grid, ddim: true, eta: 0.5}\n"
+                                 "  - {sample: late, start_step: [3, 9]}\n");
+    assert_int_equal(s->n_evaluations, 10);
     const struct study_evaluation *e = s->evaluations;
     assert_string_equal(e[0].name, "curve");
     assert_true(e[0].images == 30 && e[0].strata == 10 && e[0].seed == 5 && e[0].checkpoints == 0);
@@ -157,6 +158,8 @@ static void evaluations_of_lists(void **state)
     assert_string_equal(e[5].name, "few_all_params");
     assert_string_equal(e[5].respacing, "");
     assert_string_equal(e[1].data, "d");
+    assert_true(e[7].start_step == -1 && e[8].start_step == 3);
+    assert_string_equal(e[9].name, "late_start_step-9");
     assert_true(e[7].kind == STUDY_SAMPLE && e[7].images == 64 && e[7].checkpoints == 1 && e[7].ddim);
     assert_int_equal(study_result_path(&s->points[0], &e[0], 7, path), IDDPM_OK);
     assert_string_equal(path, "s/points/point/nll/curve/step-00000007.h5");
@@ -215,6 +218,7 @@ static void what_is_wrong_is_named_with_its_line(void **state)
         {HEAD "evaluate:\n  - {nll: a, sample: b}\n", "4: evaluate: give each either nll: NAME or sample: NAME"},
         {HEAD "evaluate:\n  - nll: a\n    ddim: true\n", "5: evaluate.ddim: belongs to sample, not to nll"},
         {HEAD "evaluate:\n  - {sample: a, eta: 1}\n", "4: evaluate.eta: belongs to ddim: true"},
+        {HEAD "evaluate:\n  - {sample: a, start_step: x}\n", "4: evaluate.start_step: found 'x'"},
         {HEAD "evaluate:\n  - {nll: a, checkpoints: first}\n", "4: evaluate.checkpoints: found 'first'"},
         {HEAD "evaluate: [{nll: a}, {sample: a}]\n", "3: evaluate: two have the name a"},
         {HEAD "evaluate: [{nll: a, respacing: 21}]\n", "1: evaluate: a: "},
