@@ -294,7 +294,7 @@ enum iddpm_status study_file_read(struct study_file *file, const char *path)
 {
     static _Thread_local char name[PATH_SIZE];
     bool submitted = path_is_folder(path);
-    *file = (struct study_file){.checkpoints = 1, .first = 0.05, .slurm = {1, 2, 1, 0, 1, 0, NULL, NULL, NULL}};
+    *file = (struct study_file){.checkpoints = 1, .first = 0.05, .slurm = {1, 2, 1, 0, 0, 0, NULL, NULL, NULL}};
     file->source.name = name;
     if (submitted) TRY(path_join(name, path, "study.yaml"));
     if (!submitted && snprintf(name, PATH_SIZE, "%s", path) >= PATH_SIZE)

@@ -15,7 +15,7 @@ checkpoints: 2
 evaluate:
   - {nll: curve, images: 20, strata: 5}
   - {sample: grid, images: 4}
-slurm: {nodes: 1, tasks_per_node: 2, time: "30:00", retries: 1, throttle: 2}
+slurm: {nodes: 1, tasks_per_node: 2, time: "30:00", throttle: 2}
 YAML
 good=lr-0.001_path-data other=lr-0.002_path-data bad=lr-0.003_path-missing
 
