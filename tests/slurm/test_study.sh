@@ -1,6 +1,7 @@
 #!/bin/bash
 # A study under Slurm of two nodes: planned, submitted as job arrays, a node killed on the way, a point that fails and is
-# reported while the others go on; submitted again, which does only what is missing; cancelled.
+# reported while the others go on; collected, fitted and drawn; submitted again, which does only what is missing;
+# cancelled.
 . "$(dirname "$0")/cluster.sh"
 study="$iddpm study"
 export IDDPM_JOBS=$jobs
@@ -8,9 +9,9 @@ export IDDPM_JOBS=$jobs
 cat >study.yaml <<YAML
 study: st
 base: tiny.yaml
-set: {train.save_interval: 50, data.cache: 0.1}
+set: {train.save_interval: 50, data.cache: 0.1, diffusion_steps: 40}
 zip: {train.lr: [3e-3, 1e-3, 2e-3], data.path: [missing, data, data]}
-budget: {steps: 2000}
+budget: {steps: 1500}
 checkpoints: 2
 evaluate:
   - {nll: curve, images: 20, strata: 5}
@@ -54,9 +55,19 @@ cat "$work"/st/logs/train-*.out | grep -q "continuing from" || fail "the lost tr
 grep -q "^st: 3 points: 2 done, 1 failed; 2 trained, 6 of 9 results" status.out || fail "$(cat status.out)"
 for point in $good $other; do
     "$iddpm" verify st/points/$point >verified 2>&1 || fail "$point is damaged: $(cat verified)"
-    [ -e st/points/$point/nll/curve/step-00002000.h5 ] || fail "no bits/dim of $point"
-    [ -e st/points/$point/samples/grid/step-00002000.png ] || fail "no picture of $point"
+    [ -e st/points/$point/nll/curve/step-00001500.h5 ] || fail "no bits/dim of $point"
+    [ -e st/points/$point/samples/grid/step-00001500.png ] || fail "no picture of $point"
 done
+
+echo "collected, fitted and drawn while a point is missing; collected again, nothing changes"
+$study collect st >collect.out 2>&1 || fail "collect: $(cat collect.out)"
+cksum st/results.csv st/results.h5 st/metrics.csv >collected
+$study collect st >collect.out 2>&1 || fail "collect: $(cat collect.out)"
+cksum st/results.csv st/results.h5 st/metrics.csv | cmp -s - collected || fail "collected again, the tables changed"
+for command in fit figures report; do
+    $study $command st >$command.out 2>&1 || fail "$command: $(cat $command.out)"
+done
+[ -s st/fits.csv ] && [ -s st/report.html ] && [ -s st/figures/compute.png ] || fail "not all was drawn: $(ls st st/figures)"
 
 echo "submitted again: only what is missing; cancelled, nothing stays"
 mv data missing
