@@ -239,13 +239,22 @@ static void put_pixels(FILE *script, const struct picture *picture)
             fputc(picture->pixels[i * (size_t)picture->channels + (picture->channels > 1 ? c : 0)], script);
 }
 
+/* Of the figure's height, above a tile. */
+static double title_height(const char *title, int font)
+{
+    int lines = 1;
+    while ((title = strchr(title, '\n'))) lines++, title++;
+    return 0.018 + 0.0024 * font * lines;
+}
+
 static void put_tiles(struct gnuplot *plot, const struct figure *figure)
 {
     int columns = figure->tile_columns ? figure->tile_columns : (int)ceil(sqrt(1.6 * figure->n_tiles));
     if (columns > figure->n_tiles) columns = figure->n_tiles;
     const int rows = (figure->n_tiles + columns - 1) / columns;
+    const int font = columns > 8 ? 6 : columns > 6 ? 7 : columns > 4 ? 9 : columns > 2 ? 11 : 13;
     const double width = (RIGHT - 0.02) / columns, height = (TOP - 0.015) / rows,
-                 head = strchr(figure->tiles[0].title, '\n') ? 0.07 : 0.05;
+                 head = title_height(figure->tiles[0].title, font);
     fputs("unset border\nunset tics\nunset key\nset size ratio -1\nset autoscale fix\nset multiplot\n", plot->script);
     for (int i = 0; i < figure->n_tiles; i++) {
         const struct picture *picture = &figure->tiles[i].picture;
@@ -255,7 +264,7 @@ static void put_tiles(struct gnuplot *plot, const struct figure *figure)
                 "set bmargin at screen %g\nset title ",
                 left, left + width - 0.015, top - head, top - height + 0.005);
         put_lines(plot->script, figure->tiles[i].title);
-        fprintf(plot->script, " noenhanced font ',%d' offset 0,-0.5\n", columns > 4 ? 9 : columns > 2 ? 11 : 13);
+        fprintf(plot->script, " noenhanced font ',%d' offset 0,-0.5\n", font);
         fprintf(plot->script, "plot '-' binary array=(%d,%d) flip=y format='%%uchar' using 1:2:3 with rgbimage\n",
                 picture->width, picture->height);
         put_pixels(plot->script, picture);

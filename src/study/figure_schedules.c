@@ -51,13 +51,15 @@ enum iddpm_status fill_alpha_bar(const struct figure_input *in, struct figure *f
 {
     static const char *const names[] = {"linear", "cosine"};
     const int steps = (int)in->study->points[0].config->diffusion.diffusion_steps;
-    (void)why;
     axes(figure, "ᾱ_t");
     for (int i = 0; i < 2; i++) {
         struct diffusion *diffusion;
         struct series *series;
         TRY(figure_series(figure, 0, SERIES_LINE, i, &series, "%s, T = %d", names[i], steps));
-        TRY(schedule(&diffusion, names[i], steps));
+        if (schedule(&diffusion, names[i], steps) != IDDPM_OK) { /* so few steps that there is no linear one */
+            snprintf(why, FIGURE_TEXT, "%s", iddpm_error_text());
+            return IDDPM_OK;
+        }
         const int stride = (steps + FIGURE_POINTS - 1) / FIGURE_POINTS;
         enum iddpm_status status = series_add(series, 0, 1);
         for (int t = stride - 1; t < steps && status == IDDPM_OK; t += stride)

@@ -89,6 +89,19 @@ static void schedules_need_no_results(void **state)
     study_mock_free(&mock);
 }
 
+/* Of so few steps there is no linear schedule. */
+static void few_steps_leave_one_out(void **state)
+{
+    (void)state;
+    if (!gnuplot_is_here()) skip();
+    struct study_mock mock;
+    study_mock_make(&mock, folder, "set: {diffusion.diffusion_steps: 20}\nbudget: {steps: 100}\n", false);
+    must(study_figures(mock.study, NULL, NULL));
+    assert_true(there("variance-ratio"));
+    assert_false(there("alpha-bar"));
+    study_mock_free(&mock);
+}
+
 static void objectives_are_compared(void **state)
 {
     (void)state;
@@ -181,9 +194,9 @@ static int remove_folder(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(schedules_need_no_results),
-                                       cmocka_unit_test(objectives_are_compared), cmocka_unit_test(old_figures_go),
-                                       cmocka_unit_test(sizes_against_compute),
-                                       cmocka_unit_test(many_points_are_grouped)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(schedules_need_no_results), cmocka_unit_test(few_steps_leave_one_out),
+        cmocka_unit_test(objectives_are_compared),   cmocka_unit_test(old_figures_go),
+        cmocka_unit_test(sizes_against_compute),     cmocka_unit_test(many_points_are_grouped)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
