@@ -82,6 +82,10 @@ static enum iddpm_status read_written(const struct source *source, const yaml_no
 static enum iddpm_status expect_new_name(const struct source *source, const struct study *study,
                                          const struct written *w, const char *name)
 {
+    static const char *const taken[] = {"train", ".", ".."}; /* the task of a training; folders */
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (strcmp(name, taken[i]) == 0)
+            return source_error(source, w->line, "evaluate: %s cannot be a name: take another", name);
     for (int i = 0; i < study->n_evaluations - 1; i++)
         if (strcmp(study->evaluations[i].name, name) == 0)
             return source_error(source, w->line, "evaluate: two have the name %s", name);

@@ -163,21 +163,29 @@ static enum iddpm_status make_point(struct making *m, const struct place *place,
     return train_plan(point->config, NULL, 0, 1, &plan);
 }
 
+static enum iddpm_status check_timesteps(const struct making *m, const struct study_point *point,
+                                         const struct study_evaluation *e)
+{
+    const char *respacing = e->respacing ? e->respacing : point->config->diffusion.timestep_respacing;
+    int count, steps = (int)point->config->diffusion.diffusion_steps;
+    uint8_t *kept;
+    TRY(mem_alloc(&kept, (size_t)steps, 1, "timesteps"));
+    enum iddpm_status status = space_timesteps(steps, respacing, kept, &count);
+    free(kept);
+    if (status != IDDPM_OK) return source_error(&m->file->source, 1, "evaluate: %s: %s", e->name, iddpm_error_text());
+    if (e->start_step < count) return IDDPM_OK;
+    return source_error(&m->file->source, 1, "evaluate: %s: start_step: the timesteps of this chain are 0 to %d",
+                        e->name, count - 1);
+}
+
 static enum iddpm_status check_evaluations(const struct making *m, const struct study_point *point)
 {
     for (int i = 0; i < m->study->n_evaluations; i++) {
         const struct study_evaluation *e = &m->study->evaluations[i];
-        uint8_t *kept;
-        int count, steps = (int)point->config->diffusion.diffusion_steps;
         if (e->kind == STUDY_NLL && !*e->data && !*point->config->data.eval_path)
             return source_error(&m->file->source, 1,
                                 "evaluate: %s: of which images? Give data, or data.eval_path in the base", e->name);
-        if (!e->respacing) continue;
-        TRY(mem_alloc(&kept, (size_t)steps, 1, "timesteps"));
-        enum iddpm_status status = space_timesteps(steps, e->respacing, kept, &count);
-        free(kept);
-        if (status != IDDPM_OK)
-            return source_error(&m->file->source, 1, "evaluate: %s: %s", e->name, iddpm_error_text());
+        TRY(check_timesteps(m, point, e));
     }
     return IDDPM_OK;
 }
