@@ -35,7 +35,7 @@ struct study_evaluation {
     int64_t seed;          /* -1: the run's */
     bool ddim;             /* sample */
     double eta;
-    int64_t start_step; /* sample: chains begin at this timestep; -1: at the last */
+    int64_t start_step;  /* sample: chains begin at this timestep; -1: at the last */
     int64_t checkpoints; /* that many of the point's saved ones, log-spaced, ending with the last; 0: all */
 };
 
@@ -90,6 +90,7 @@ struct study_cost {
     size_t rank_bytes;              /* of the training rank that needs most */
     double train_hours, eval_hours; /* hours of a node, times nodes */
     double job_hours;               /* of the training job, from its start to its end */
+    double nll_hours, sample_hours; /* so of the longest job of either kind */
     char refusal[512];              /* why it cannot run in such a job; "" when it can */
 };
 /* Ranks that a training job of this study has: what Slurm gives, down to a power of two. */

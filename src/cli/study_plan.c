@@ -5,6 +5,7 @@
 #include "iddpm/kernels.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -93,18 +94,18 @@ static int print_refusals(const struct plan *plan)
     return refused;
 }
 
-static void print_long_jobs(const struct plan *plan)
+static void print_long_jobs(const struct plan *plan, size_t hours, const char *what, const char *outcome)
 {
     int n = 0;
     double most = 0;
     for (int i = 0; i < plan->study->n_points && plan->limit > 0; i++) {
-        n += plan->costs[i].job_hours > plan->limit;
-        most = fmax(most, plan->costs[i].job_hours);
+        double h = *(const double *)((const char *)&plan->costs[i] + hours);
+        n += h > plan->limit;
+        most = fmax(most, h);
     }
     if (n > 0)
-        printf("%d point%s train for longer than slurm.time, the longest %.3g h: such a job saves and goes back into "
-               "the queue, up to %.0f times\n",
-               n, n > 1 ? "s" : "", most, floor(most / plan->limit));
+        printf("%d point%s %s for longer than slurm.time, the longest %.3g h: %s\n", n, n > 1 ? "s" : "", what, most,
+               outcome);
 }
 
 static enum iddpm_status find_limit(struct plan *plan)
@@ -121,6 +122,7 @@ static enum iddpm_status find_limit(struct plan *plan)
 
 static enum iddpm_status report(const struct cli *cli, struct plan *plan)
 {
+    static const char returns[] = "such a job saves and goes back into the queue, as often as it takes";
     double memory = plan->study->slurm.memory * 0x1p30;
     if (memory == 0) memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     TRY(find_limit(plan));
@@ -132,7 +134,10 @@ static enum iddpm_status report(const struct cli *cli, struct plan *plan)
     TRY(study_costs(plan->study, plan->flops, memory, plan->costs));
     print_rows(plan);
     print_total(plan);
-    print_long_jobs(plan);
+    print_long_jobs(plan, offsetof(struct study_cost, job_hours), "train", returns);
+    print_long_jobs(plan, offsetof(struct study_cost, nll_hours), "measure bits/dim", returns);
+    print_long_jobs(plan, offsetof(struct study_cost, sample_hours), "draw pictures",
+                    "such a job ends there with nothing: give it more time, or draw fewer images");
     int refused = print_refusals(plan);
     if (refused == 0) return IDDPM_OK;
     return iddpm_error(IDDPM_USAGE, "study plan: %d of %d points do not fit", refused, plan->study->n_points);

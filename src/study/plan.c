@@ -1,6 +1,7 @@
 /* What the points of a study cost: memory from the plan of the step, hours from floating point operations. */
 #include "networks.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,8 +87,17 @@ static void plan_point(struct planning *p, const struct study_point *point, stru
     const struct study_slurm *slurm = &p->study->slurm;
     double nodes = (double)slurm->nodes, runs = 0;
     double an_hour = 3600 * p->flops * (double)(slurm->cpus_per_task * p->ranks); /* of the whole job */
-    for (int i = 0; i < p->study->n_evaluations; i++) runs += evaluation_images(p, point, &p->study->evaluations[i]);
     *cost = (struct study_cost){.job_hours = point->flops / an_hour};
+    for (int i = 0; i < p->study->n_evaluations; i++) {
+        const struct study_evaluation *e = &p->study->evaluations[i];
+        int64_t steps[STUDY_SAVES_MAX];
+        double images = evaluation_images(p, point, e), hours = 2 * (double)point->macs * images / an_hour;
+        runs += images;
+        if (e->kind == STUDY_NLL)
+            cost->nll_hours = fmax(cost->nll_hours, hours);
+        else /* a job for each checkpoint */
+            cost->sample_hours = fmax(cost->sample_hours, hours / study_evaluation_steps(point, e, steps));
+    }
     cost->train_hours = cost->job_hours * nodes;
     cost->eval_hours = 2 * (double)point->macs * runs / an_hour * nodes;
     if (plan_training(p, point, cost) != IDDPM_OK)
