@@ -73,13 +73,24 @@ enum iddpm_status jobs_append(const char *folder, const struct job_row *row)
 {
     char path[PATH_SIZE], line[2 * PATH_SIZE];
     TRY(path_join(path, folder, "jobs.csv"));
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666), error = fd < 0 ? errno : 0;
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666), error = fd < 0 ? errno : 0;
     if (!error) {
-        bool empty = lseek(fd, 0, SEEK_END) == 0;
-        int n = snprintf(line, sizeof line, "%s%s,%s,%lld,%s,%s,%s\n", empty ? HEADING : "", row->time, row->job,
-                         (long long)row->index, row->point, row->task, row->log);
+        off_t size = lseek(fd, 0, SEEK_END);
+        bool cut = size > 0 && pread(fd, line, 1, size - 1) == 1 && *line != '\n'; /* by a full disk */
+        int n = snprintf(line, sizeof line, "%s%s,%s,%lld,%s,%s,%s\n",
+                         size == 0 ? HEADING
+                         : cut     ? "\n"
+                                   : "",
+                         row->time, row->job, (long long)row->index, row->point, row->task, row->log);
         if (write(fd, line, (size_t)n) != n) error = errno ? errno : ENOSPC;
         if (close(fd) != 0 && !error) error = errno;
     }
     return error ? iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error)) : IDDPM_OK;
+}
+
+enum iddpm_status jobs_log_path(const char *folder, const struct job_row *row, char *out)
+{
+    if (strncmp(row->log, "logs/", 5) == 0) return path_join(out, folder, row->log);
+    snprintf(out, PATH_SIZE, "%s", row->log); /* of an older program: from where it was called */
+    return IDDPM_OK;
 }

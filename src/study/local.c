@@ -17,6 +17,7 @@ struct local {
     const struct study *study;
     const struct study_tools *tools;
     int ranks, failed, missing, done; /* tasks */
+    int left;                         /* trainings that go on without this process */
     bool dry;
     char names[1024]; /* of the failed */
 };
@@ -87,9 +88,23 @@ static void name_failed(struct local *local, const struct task *task)
              task->name);
 }
 
-static void report(struct local *local, struct task *task, int ended, const char *log, double seconds)
+/* What a killed study has left behind saves and ends by itself. */
+static void report_failure(struct local *local, struct task *task, int ended, const char *log)
 {
     char why[512];
+    log_state(log, why, sizeof why);
+    if (ended == 2 && strstr(why, LOG_OWNED)) {
+        task->state = STUDY_RUNNING;
+        local->left++;
+        log_warn("%s %s is passed over: %s", task->point->name, task->name, why);
+        return;
+    }
+    name_failed(local, task);
+    log_warn("%s %s failed with status %d: %s (%s)", task->point->name, task->name, ended, why, log);
+}
+
+static void report(struct local *local, struct task *task, int ended, const char *log, double seconds)
+{
     bool done = ended == 0 && task_is_done(task);
     task->state = done ? STUDY_DONE : ended == 75 ? STUDY_STOPPED : STUDY_FAILED;
     if (done)
@@ -97,21 +112,20 @@ static void report(struct local *local, struct task *task, int ended, const char
     else if (ended == 75)
         log_info("  stopped with everything saved after %.0f s", seconds);
     else
-        log_state(log, why, sizeof why), name_failed(local, task),
-            log_warn("%s %s failed with status %d: %s (%s)", task->point->name, task->name, ended, why, log);
+        report_failure(local, task, ended, log);
 }
 
 static enum iddpm_status run_task(struct local *local, struct task *task)
 {
     struct words words = {0};
-    char log[PATH_SIZE], now[TIME_TEXT], *line = NULL;
+    char name[STUDY_NAME + TASK_NAME + 16], log[PATH_SIZE], now[TIME_TEXT], *line = NULL;
     int ended = 1;
-    if (snprintf(log, PATH_SIZE, "%s/logs/%s-%s.log", local->study->folder, task->point->name, task->name) >= PATH_SIZE)
-        return iddpm_error(IDDPM_USAGE, "%s: the path of the study is too long", local->study->folder);
+    snprintf(name, sizeof name, "logs/%s-%s.log", task->point->name, task->name);
+    TRY(path_join(log, local->study->folder, name));
     enum iddpm_status status = make_words(local, task, &words);
     double start = clock_seconds();
     time_text(now);
-    const struct job_row row = {now, "local", task->point->name, task->name, log, 0, 0};
+    const struct job_row row = {now, "local", task->point->name, task->name, name, 0, 0};
     if (status == IDDPM_OK && local->dry) {
         status = words_line(&words, &line);
         if (status == IDDPM_OK) printf("%s\n", line);
@@ -142,6 +156,9 @@ static enum iddpm_status run_all(struct local *local, struct tasks *tasks)
         if (stop_signal() || task->state == STUDY_STOPPED)
             return iddpm_error(IDDPM_STOPPED, "study: stopped, with everything saved; the same command continues");
     }
+    if (local->failed == 0 && local->left > 0)
+        return iddpm_error(IDDPM_STOPPED, "study: %d training%s of another process: the same command goes on after it",
+                           local->left, local->left > 1 ? "s are those" : " is that");
     if (local->failed == 0) return IDDPM_OK;
     return iddpm_error(IDDPM_FAILED, "study: %d task%s failed: %s", local->failed, local->failed > 1 ? "s" : "",
                        local->names);
@@ -152,7 +169,8 @@ static enum iddpm_status run(const struct study *study, struct local *local)
     struct tasks tasks = {0};
     TRY(study_check(study, local->ranks));
     if (!local->dry) TRY(study_keep(study));
-    enum iddpm_status status = tasks_read(&tasks, study, !local->dry, false);
+    enum iddpm_status status = tasks_read(&tasks, study, !local->dry, local->dry ? QUEUE_HELPS : QUEUE_DECIDES);
+    if (status == IDDPM_OK) tasks_warn_of_strays(&tasks);
     if (status == IDDPM_OK) status = run_all(local, &tasks);
     if (status == IDDPM_OK && local->missing == 0) log_info("%s: nothing is missing", study->folder);
     tasks_free(&tasks);
@@ -167,6 +185,6 @@ enum iddpm_status study_run(const struct study *study, const struct study_tools 
     TRY(path_make_folders(study->folder));
     TRY(lock_take(study->folder, "local", &lock));
     enum iddpm_status status = run(study, &local);
-    close(lock);
+    lock_release(lock);
     return status;
 }

@@ -60,13 +60,20 @@ enum iddpm_status lock_take(const char *folder, const char *what, int *fd)
     return IDDPM_OK;
 }
 
+/* The next holder has the lock before its name is in it. */
+void lock_release(int fd)
+{
+    if (ftruncate(fd, 0) != 0) log_warn("the lock still names this process");
+    close(fd);
+}
+
 bool lock_held(const char *folder, struct holder *holder)
 {
     char path[PATH_SIZE];
     if (path_join(path, folder, "lock") != IDDPM_OK) return false;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
-    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(fd);
     if (held) read_holder(path, holder);
     return held;

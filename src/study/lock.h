@@ -9,8 +9,9 @@ struct holder {
     char host[256], since[32], what[16]; /* what it does: "submit", "local" */
 };
 
-/* Waits for up to 10 s, then IDDPM_FAILED naming the holder. *fd is closed to release it. */
+/* Waits for up to 10 s, then IDDPM_FAILED naming the holder. */
 enum iddpm_status lock_take(const char *folder, const char *what, int *fd);
+void lock_release(int fd);
 /* False when nobody holds it. */
 bool lock_held(const char *folder, struct holder *holder);
 

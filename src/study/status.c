@@ -71,14 +71,14 @@ static int rank_of(enum study_state state)
     return ranks[state];
 }
 
-static void take_state(const struct task *task, struct study_progress *progress)
+static void take_state(const char *folder, const struct task *task, struct study_progress *progress)
 {
     if (rank_of(task->state) <= rank_of(progress->state)) return;
     progress->state = task->state;
     *progress->why = *progress->log = 0;
     if ((task->state != STUDY_FAILED && task->state != STUDY_STOPPED) || !task->row) return;
-    log_state(task->row->log, progress->why, sizeof progress->why);
-    snprintf(progress->log, sizeof progress->log, "%s", task->row->log);
+    if (jobs_log_path(folder, task->row, progress->log) == IDDPM_OK)
+        log_state(progress->log, progress->why, sizeof progress->why);
 }
 
 static struct study_progress begin(const struct study *study, const struct task *training)
@@ -94,14 +94,15 @@ static struct study_progress begin(const struct study *study, const struct task 
 enum iddpm_status study_status(const struct study *study, struct study_progress *progress)
 {
     struct tasks tasks = {0};
-    enum iddpm_status status = tasks_read(&tasks, study, false, false);
+    enum iddpm_status status = tasks_read(&tasks, study, false, QUEUE_HELPS);
+    if (status == IDDPM_OK) tasks_warn_of_strays(&tasks);
     for (int i = 0, points = 0; i < tasks.n && status == IDDPM_OK; i++) {
         const struct task *task = &tasks.of[i];
         if (!task->evaluation) progress[points++] = begin(study, task);
         struct study_progress *p = &progress[points - 1];
         if (task->evaluation) count_results(task, p);
         /* evaluations of what is not trained wait for it */
-        if (!task->evaluation || p->trained || task->state == STUDY_FAILED) take_state(task, p);
+        if (!task->evaluation || p->trained || task->state == STUDY_FAILED) take_state(study->folder, task, p);
     }
     tasks_free(&tasks);
     return status;

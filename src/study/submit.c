@@ -4,10 +4,8 @@
 
 #include "lock.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { ARRAY_MAX = 1001, SAID = 2048 };
 #define SECONDS 120.0 /* that sbatch may take */
@@ -34,21 +32,6 @@ static int ask_array_max(void)
     return at && sscanf(at, "MaxArraySize = %d", &most) == 1 && most > 1 ? most : ARRAY_MAX;
 }
 
-static int count_lists(const struct study *study)
-{
-    char path[PATH_SIZE];
-    int most = 0;
-    if (path_join(path, study->folder, "tasks") != IDDPM_OK) return 0;
-    DIR *stream = opendir(path);
-    for (struct dirent *entry; stream && (entry = readdir(stream));) {
-        const char *end = strrchr(entry->d_name, '.');
-        int number = atoi(entry->d_name);
-        if (end && strcmp(end, ".txt") == 0 && number > most) most = number;
-    }
-    if (stream) closedir(stream);
-    return most;
-}
-
 /* ---- an array ---------------------------------------------------------------------------------------------------- */
 
 /* A line for every index: "-" where there is no member. */
@@ -62,6 +45,7 @@ static enum iddpm_status write_list(struct submission *s, int n, const char *pat
     for (int i = 0; i < n && status == IDDPM_OK; i++) {
         struct words words = {0};
         char *line = NULL;
+        if (s->members[i]) list_name_task(stream, i, s->members[i]->point->name, s->members[i]->name);
         if (s->members[i]) status = task_words(s->study, s->members[i], &words);
         if (s->members[i] && status == IDDPM_OK) status = words_line(&words, &line);
         fprintf(stream, "%s\n", line ? line : "-");
@@ -113,6 +97,7 @@ static enum iddpm_status add_resources(const struct study_slurm *slurm, struct w
 static enum iddpm_status array_words(const struct submission *s, const struct task *kind, int n, const char *after,
                                      const char *list, struct words *words)
 {
+    char comment[2 * PATH_SIZE];
     TRY(words_add(words, "env"));
     TRY(words_add(words, "RETRIES=%lld", (long long)s->study->slurm.retries));
     TRY(words_add(words, "IDDPM=%s", s->tools->program));
@@ -121,6 +106,8 @@ static enum iddpm_status array_words(const struct submission *s, const struct ta
     TRY(add_indices(s, n, words));
     TRY(words_add(words, "--output=%s/logs/%s-%%A_%%a.out", s->study->folder, kind->name));
     TRY(add_resources(&s->study->slurm, words));
+    TRY(list_comment(list, comment, sizeof comment));
+    TRY(words_add(words, "--comment=%s", comment));
     if (*after) TRY(words_add(words, "--dependency=aftercorr:%s", after));
     if (*after) TRY(words_add(words, "--kill-on-invalid-dep=yes"));
     TRY(task_script(s->tools, kind, words));
@@ -153,14 +140,15 @@ static enum iddpm_status run_sbatch(struct submission *s, const struct words *wo
     return iddpm_error(IDDPM_FAILED, "sbatch refused an array of the study: %.1000s", *err ? err : out);
 }
 
-static enum iddpm_status record(struct submission *s, int n, const char *job)
+/* Logs have the name of one member: tasks of a unit may measure different steps. */
+static enum iddpm_status record(struct submission *s, const struct task *kind, int n, const char *job)
 {
-    char now[TIME_TEXT], log[PATH_SIZE];
+    char now[TIME_TEXT], log[TASK_NAME + JOB_TEXT + 32];
     time_text(now);
     for (int i = 0; i < n; i++) {
         struct task *task = s->members[i];
         if (!task) continue;
-        snprintf(log, sizeof log, "%.3000s/logs/%s-%s_%d.out", s->study->folder, task->name, job, i);
+        snprintf(log, sizeof log, "logs/%s-%s_%d.out", kind->name, job, i);
         const struct job_row row = {now, job, task->point->name, task->name, log, i, 0};
         if (!s->dry) TRY(jobs_append(s->study->folder, &row));
         task->state = STUDY_QUEUED;
@@ -172,8 +160,18 @@ static enum iddpm_status record(struct submission *s, int n, const char *job)
     return IDDPM_OK;
 }
 
-/* Submits members[0..n), not all NULL. Their logs have the name of the first: tasks of a unit may measure different
- * steps. */
+/* What jobs.csv has no room for runs unseen. When this fails too, the next submission finds it by its comment. */
+static void take_back(const char *job)
+{
+    char out[SAID] = "", err[SAID] = "", id[JOB_TEXT];
+    char *const argv[] = {"scancel", id, NULL};
+    struct command command = {out, err, sizeof out, sizeof err, 0};
+    snprintf(id, sizeof id, "%s", job);
+    bool ended = command_run(argv, SECONDS, &command) && command.status == 0;
+    log_warn("job %s, which could not be recorded, %s", job, ended ? "was cancelled" : "is in Slurm");
+}
+
+/* Submits members[0..n), not all NULL. */
 static enum iddpm_status submit_array(struct submission *s, int n, const char *after)
 {
     char list[PATH_SIZE], job[JOB_TEXT];
@@ -186,8 +184,7 @@ static enum iddpm_status submit_array(struct submission *s, int n, const char *a
     enum iddpm_status status = array_words(s, kind, n, after, list, &words);
     if (status == IDDPM_OK) status = run_sbatch(s, &words, job);
     words_free(&words);
-    if (status == IDDPM_OK) return record(s, n, job);
-    if (!s->dry) unlink(list);
+    if (status == IDDPM_OK && (status = record(s, kind, n, job)) != IDDPM_OK) take_back(job);
     return status;
 }
 
@@ -250,7 +247,7 @@ static enum iddpm_status submit_unit(struct submission *s, int unit)
 static enum iddpm_status submit_all(struct submission *s)
 {
     s->array_max = s->dry ? ARRAY_MAX : ask_array_max();
-    s->lists = count_lists(s->study);
+    s->lists = lists_count(s->study->folder);
     TRY(mem_alloc(&s->members, (size_t)s->array_max, sizeof(struct task *), "members of an array"));
     for (int unit = 0; unit < s->tasks->units; unit++) TRY(submit_unit(s, unit));
     return IDDPM_OK;
@@ -271,7 +268,8 @@ static enum iddpm_status submit(const struct study *study, const struct study_to
     struct submission s = {.study = study, .tools = tools, .tasks = &tasks, .dry = dry};
     TRY(study_check(study, study_ranks(study)));
     if (!dry) TRY(study_keep(study));
-    enum iddpm_status status = tasks_read(&tasks, study, !dry, !dry);
+    enum iddpm_status status = tasks_read(&tasks, study, !dry, dry ? QUEUE_HELPS : QUEUE_NEEDED);
+    if (status == IDDPM_OK) tasks_warn_of_strays(&tasks);
     if (status == IDDPM_OK) status = submit_all(&s);
     if (status == IDDPM_OK || s.submitted > 0) report(&s);
     free(s.members);
@@ -286,6 +284,6 @@ enum iddpm_status study_submit(const struct study *study, const struct study_too
     TRY(path_make_folders(study->folder));
     TRY(lock_take(study->folder, "submit", &lock));
     enum iddpm_status status = submit(study, tools, false);
-    close(lock);
+    lock_release(lock);
     return status;
 }

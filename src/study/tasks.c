@@ -73,7 +73,9 @@ static const char *find_reason(char *text, bool *stopped)
         if (line[strspn(line, "- ")]) last = line;
         if (cancelled || (error && !strstr(line, "iddpm: warning: "))) {
             said = cancelled ? line : error + strlen("iddpm: ");
-            *stopped = cancelled ? !cut : strstr(line, "stopped by a signal") || strstr(line, "everything saved");
+            *stopped = cancelled ? !cut
+                                 : strstr(line, "stopped by a signal") || strstr(line, "everything saved") ||
+                                       strstr(line, LOG_OWNED);
         }
     }
     return said ? said : last;
@@ -97,56 +99,122 @@ enum study_state log_state(const char *log, char *why, size_t size)
 }
 
 struct look {
-    const struct study *study;
-    struct queue queue;
-    bool local; /* a study_run holds the lock */
+    bool local;   /* a study_run holds the lock */
+    bool *wanted; /* [rows of jobs.csv] by a task */
 };
 
-static void look_at_task(const struct look *look, const struct tasks *tasks, struct task *task)
+/* The newest row of a task, or an older one whose job is still there: a job that was lost sight of may be both. */
+static const struct job_row *find_row(const struct look *look, const struct tasks *tasks, const struct task *task)
 {
-    char why[8];
-    const struct job_row *row = task->row = jobs_find(&tasks->jobs, task->point->name, task->name);
-    int64_t job;
+    const struct job_row *rows = tasks->jobs.rows, *newest = jobs_find(&tasks->jobs, task->point->name, task->name);
+    const struct job_row *found = newest;
+    for (const struct job_row *row = newest; row; row = row > rows ? row - 1 : NULL) {
+        if (strcmp(row->point, newest->point) != 0 || strcmp(row->task, newest->task) != 0) break;
+        look->wanted[row - rows] = true;
+        if (!queue_find_row(&tasks->queue, found) && queue_find_row(&tasks->queue, row)) found = row;
+    }
+    return found;
+}
+
+static void look_at_task(const struct look *look, struct tasks *tasks, const char *folder, struct task *task)
+{
+    char why[8], log[PATH_SIZE];
+    const struct job_row *row = task->row = find_row(look, tasks, task);
     if (row) snprintf(task->job, sizeof task->job, "%s", row->job);
     if (row) task->index = row->index;
-    const struct queued *queued =
-        row && text_integer(row->job, &job) ? queue_find(&look->queue, job, row->index) : NULL;
+    const struct queued *queued = row ? queue_find_row(&tasks->queue, row) : NULL;
     bool here = row && look->local && row->order == tasks->jobs.newest.order && strcmp(row->job, "local") == 0;
     task->state = queued ? (queued->running ? STUDY_RUNNING : STUDY_QUEUED) : here ? STUDY_RUNNING : STUDY_WAITING;
     /* in this order: what has left the queue has left its files */
     if (task->state == STUDY_WAITING && task_is_done(task)) task->state = STUDY_DONE;
-    if (task->state == STUDY_WAITING && row) task->state = log_state(row->log, why, sizeof why);
+    if (task->state == STUDY_WAITING && row && jobs_log_path(folder, row, log) == IDDPM_OK)
+        task->state = log_state(log, why, sizeof why);
 }
 
-static bool asks_slurm(const struct jobs *jobs)
+/* A training of which everything is measured is done without its checkpoints, which take room. */
+static bool is_measured(const struct tasks *tasks, int training)
+{
+    int i = training + 1;
+    if (!task_is_missing(&tasks->of[training])) return false;
+    for (; i < tasks->n && tasks->of[i].evaluation; i++)
+        if (tasks->of[i].state != STUDY_DONE) return false;
+    return i > training + 1;
+}
+
+static enum iddpm_status look_at_all(struct tasks *tasks, const struct study *study, bool locked)
+{
+    struct holder holder;
+    struct look look = {.local = !locked && lock_held(study->folder, &holder) && strcmp(holder.what, "local") == 0};
+    TRY(mem_alloc(&look.wanted, (size_t)tasks->jobs.n + 1, sizeof *look.wanted, "jobs of a study"));
+    for (int i = 0; i < tasks->n; i++) look_at_task(&look, tasks, study->folder, &tasks->of[i]);
+    for (int i = 0; i < tasks->n; i++)
+        if (!tasks->of[i].evaluation && is_measured(tasks, i)) tasks->of[i].state = STUDY_DONE;
+    for (int i = 0; i < tasks->jobs.n; i++) {
+        if (look.wanted[i] || !queue_find_row(&tasks->queue, &tasks->jobs.rows[i])) continue;
+        tasks->strays++;
+        tasks->stray = &tasks->jobs.rows[i];
+    }
+    free(look.wanted);
+    return IDDPM_OK;
+}
+
+void tasks_warn_of_strays(const struct tasks *tasks)
+{
+    if (tasks->strays > 0)
+        log_warn("%d task%s queued or running that the study's file no longer has, as %s %s in job %s: `iddpm study "
+                 "cancel` ends them with the others, `scancel` them alone",
+                 tasks->strays, tasks->strays > 1 ? "s are" : " is", tasks->stray->point, tasks->stray->task,
+                 tasks->stray->job);
+}
+
+/* ---- what Slurm has ---------------------------------------------------------------------------------------------- */
+
+static bool uses_slurm(const struct study *study, const struct jobs *jobs)
 {
     int64_t job;
     for (int i = 0; i < jobs->n; i++)
         if (text_integer(jobs->rows[i].job, &job)) return true;
-    return false;
+    return lists_count(study->folder) > 0;
 }
 
-enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool locked, bool need_queue)
+static enum iddpm_status ask_slurm(struct tasks *tasks, const struct study *study, enum queue_need need)
 {
-    struct look look = {.study = study};
-    struct holder holder;
+    if (need != QUEUE_NEEDED && !uses_slurm(study, &tasks->jobs)) return IDDPM_OK;
+    enum iddpm_status status = queue_read(&tasks->queue);
+    if (status == IDDPM_OK || need == QUEUE_NEEDED) return status;
+    queue_free(&tasks->queue);
+    if (need == QUEUE_DECIDES)
+        return iddpm_error(status,
+                           "%.600s (what Slurm has of %s is not known; when that is nothing for certain, move its "
+                           "jobs.csv and tasks/*.txt away)",
+                           iddpm_error_text(), study->folder);
+    log_warn("what is queued is not known: %s", iddpm_error_text());
+    return IDDPM_OK;
+}
+
+static enum iddpm_status adopt(struct tasks *tasks, const struct study *study)
+{
+    int n;
+    TRY(lists_adopt(study->folder, &tasks->jobs, &tasks->queue, &n));
+    if (n == 0) return IDDPM_OK;
+    log_warn("%d task%s in Slurm of %s that jobs.csv did not have: added", n, n > 1 ? "s are" : " is", study->folder);
+    jobs_free(&tasks->jobs);
+    return jobs_read(&tasks->jobs, study->folder);
+}
+
+enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool locked, enum queue_need need)
+{
     *tasks = (struct tasks){0};
     TRY(make_tasks(tasks, study));
     TRY(jobs_read(&tasks->jobs, study->folder));
-    enum iddpm_status status = IDDPM_OK;
-    if (need_queue || asks_slurm(&tasks->jobs)) status = queue_read(&look.queue);
-    if (status != IDDPM_OK && !need_queue) {
-        log_warn("what is queued is not known: %s", iddpm_error_text());
-        status = IDDPM_OK;
-    }
-    look.local = !locked && lock_held(study->folder, &holder) && strcmp(holder.what, "local") == 0;
-    for (int i = 0; i < tasks->n && status == IDDPM_OK; i++) look_at_task(&look, tasks, &tasks->of[i]);
-    queue_free(&look.queue);
-    return status;
+    TRY(ask_slurm(tasks, study, need));
+    if (locked) TRY(adopt(tasks, study));
+    return look_at_all(tasks, study, locked);
 }
 
 void tasks_free(struct tasks *tasks)
 {
     free(tasks->of);
     jobs_free(&tasks->jobs);
+    queue_free(&tasks->queue);
 }

@@ -22,11 +22,21 @@ struct tasks {
     int n, units;
     struct task *of; /* by point: its training, then its evaluations */
     struct jobs jobs;
+    struct queue queue;
+    int strays; /* queued or running, and no longer in the study's file */
+    const struct job_row *stray;
 };
 
-/* With their states. `locked`: this process holds the lock, so nobody runs the study here. `need_queue`: Slurm must
- * answer; else it is asked only when it may have something of this study, and only a warning says that it does not. */
-enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool locked, bool need_queue);
+/* What when squeue does not answer. */
+enum queue_need {
+    QUEUE_HELPS,   /* a warning */
+    QUEUE_DECIDES, /* an error when Slurm may have something of this study; else it is not asked */
+    QUEUE_NEEDED   /* an error */
+};
+/* With their states. `locked`: this process holds the lock, so nobody runs the study here. What Slurm
+ * has of the study without a row in jobs.csv then gets one. */
+enum iddpm_status tasks_read(struct tasks *tasks, const struct study *study, bool locked, enum queue_need need);
+void tasks_warn_of_strays(const struct tasks *tasks);
 void tasks_free(struct tasks *tasks);
 static inline bool task_is_missing(const struct task *task)
 {
@@ -34,6 +44,8 @@ static inline bool task_is_missing(const struct task *task)
 }
 /* Whether all its results are there. */
 bool task_is_done(const struct task *task);
+/* In the error of a training whose run is in the hands of another process. */
+#define LOG_OWNED " is being trained by "
 /* How it ended that the log tells of: STUDY_WAITING when there is none. why[size]: its last error. */
 enum study_state log_state(const char *log, char *why, size_t size);
 

@@ -73,6 +73,15 @@ static void the_newest_job_of_a_task_counts(void **state)
     assert_null(jobs_find(&jobs, "q", "curve"));
     assert_string_equal(jobs.newest.log, "l4");
     jobs_free(&jobs);
+    const struct job_row behind = {"t", "12", "q", "curve", "logs/l5", 0, 0}; /* it takes nothing of the next with it */
+    must(jobs_append(folder, &behind));
+    must(jobs_read(&jobs, folder));
+    assert_int_equal(jobs.n, 5);
+    assert_string_equal(jobs_find(&jobs, "q", "curve")->job, "12");
+    must(jobs_log_path(folder, jobs_find(&jobs, "q", "curve"), path));
+    assert_int_equal(strncmp(path, folder, strlen(folder)), 0);
+    assert_string_equal(path + strlen(folder), "/logs/l5");
+    jobs_free(&jobs);
 }
 
 static void logs_say_how_a_task_ended(void **state)
@@ -90,6 +99,7 @@ static void logs_say_how_a_task_ended(void **state)
         {"*** JOB 7 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***\n",
          "*** JOB 7 ON n1 CANCELLED AT 2026 DUE TO TIME LIMIT ***", STUDY_FAILED},
         {"Killed\n-----\n", "Killed", STUDY_FAILED},
+        {"iddpm: r is being trained by process 7 on n1\n", "r is being trained by process 7 on n1", STUDY_STOPPED},
         {"", "it said nothing", STUDY_FAILED},
     };
     char path[PATH_SIZE], why[256];
@@ -106,16 +116,20 @@ static void the_lock_names_its_holder_and_goes_with_it(void **state)
 {
     (void)state;
     struct holder holder;
+    char path[PATH_SIZE], text[64];
     int fd;
     assert_false(lock_held(folder, &holder));
     must(lock_take(folder, "submit", &fd));
     assert_true(lock_held(folder, &holder));
     assert_int_equal(holder.pid, getpid());
     assert_string_equal(holder.what, "submit");
-    close(fd);
+    lock_release(fd);
     assert_false(lock_held(folder, &holder));
+    must(path_join(path, folder, "lock"));
+    must(path_read_small(path, sizeof text, text));
+    assert_string_equal(text, ""); /* for the next holder, until its own name is in it */
     must(lock_take(folder, "local", &fd));
-    close(fd);
+    lock_release(fd);
 }
 
 int main(void)
