@@ -115,7 +115,13 @@ cmp whole.h5 on.h5 || complain "the result is another one after a kill"
 [ -z "$(ls on.h5.* 2>/dev/null)" ] || complain "left behind: $(ls on.h5.*)"
 
 # A signal loses nothing; what other settings have left is not used.
-stops TERM "bits/dim of digits" "$iddpm" nll long --step 160 --data digits --out stopped.h5
+"$iddpm" nll long --step 160 --data digits --out stopped.h5 --save-seconds 0 >"$work/out" 2>"$work/err" &
+pid=$!
+there() { [ -e stopped.h5.part ]; } # something is measured: before that there is nothing to keep
+wait_for there
+kill -TERM $pid
+wait $pid
+[ $? = 75 ] || complain "stopped by a signal: $(cat "$work/out" "$work/err")"
 [ ! -e stopped.h5 ] || complain "a stopped job has written its result"
 [ -e stopped.h5.part ] || complain "a stopped job has kept nothing"
 nll "${settings[@]}" --out stopped.h5
