@@ -99,7 +99,8 @@ static double agreement_seconds(const struct job *job)
     int local = traffic_levels(layout->ranks < layout->ranks_per_node ? layout->ranks : layout->ranks_per_node);
     double once = local * job->cluster->local_latency + (levels - local) * job->cluster->latency;
     double runs = leaves->count * ceil((double)leaves->images / job->plan.microbatch);
-    return (runs + 1) * once + (double)layout->batch * SCALING_IMAGE_BYTES / job->cluster->bandwidth;
+    double bytes = (double)layout->batch * SCALING_IMAGE_BYTES + (double)leaves->total * SCALING_LEAF_BYTES;
+    return (runs + 2) * once + bytes / job->cluster->bandwidth;
 }
 
 /* ---- a checkpoint, memory ---------------------------------------------------------------------------------------- */

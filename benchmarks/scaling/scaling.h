@@ -29,6 +29,7 @@
 #include "iddpm/train.h"
 
 #define SCALING_IMAGE_BYTES 40 /* that all ranks are told of each image of a batch */
+#define SCALING_LEAF_BYTES 8   /* and of the gradient of each leaf */
 
 /* ---- messages (traffic.c) ---------------------------------------------------------------------------------------- */
 

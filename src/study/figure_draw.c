@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CAPTION_LINE = 150, TITLE_SHORT = 42 /* letters of a legend's line, and of one in two columns */ };
+enum { CAPTION_LINE = 150, TITLE_SHORT = 50 /* letters of a legend's line, and of one in two columns */ };
 #define LEGEND_LINE 0.034 /* of the picture's height */
 #define LEFT 0.1
 #define RIGHT 0.975

@@ -142,14 +142,16 @@ static enum iddpm_status add_fit(struct figure *figure, const struct study_fit *
         if (strncmp(groups[g].label, fit->what, strlen(fit->what)) == 0) colour = g;
     const int panel = strcmp(fit->measure, "fid") == 0;
     const double span = log(reach->high / reach->low), from = log(reach->low);
-    TRY(figure_series(figure, panel, SERIES_DASHED, colour, &series, "%s: %.3f + (%.2g FLOP / C)^%.3f", fit->what,
-                      fit->law.l_inf, fit->law.c_0, fit->law.alpha));
+    /* the curve in its colour stands in the legend too */
+    const bool named = colour >= BLACK || strncmp(fit->what, "frontier", strlen("frontier")) == 0;
+    TRY(figure_series(figure, panel, SERIES_DASHED, colour, &series, "%s%s%.3f + (%.2g FLOP / C)^%.3f",
+                      named ? fit->what : "", named ? ": " : "", fit->law.l_inf, fit->law.c_0, fit->law.alpha));
     for (int k = 0; k <= CURVE; k++) {
         double compute = exp(from + span * 1.1 * k / CURVE);
         TRY(series_add(series, compute, power_law_at(&fit->law, compute)));
     }
     if (!isfinite(fit->held_predicted)) return IDDPM_OK;
-    TRY(figure_series(figure, panel, SERIES_RING, colour, &series, "%s: largest budget, predicted", fit->what));
+    TRY(figure_series(figure, panel, SERIES_RING, colour, &series, "largest budget, predicted from the rest"));
     TRY(series_add(series, fit->held_compute, fit->held_predicted));
     series->rows[0].low = fit->held_low, series->rows[0].high = fit->held_high;
     return IDDPM_OK;

@@ -91,8 +91,9 @@ static void the_scaling_model_knows_every_message(void **state)
     uint64_t leaves = LEAVES / (uint64_t)ranks.size; /* each in one microbatch */
     assert_int_equal(step.sent, expected.messages);
     assert_int_equal(step.sent_bytes, expected.bytes);
-    assert_int_equal(step.collective, leaves + 1);
-    assert_int_equal(step.shared_bytes, leaves * sizeof(int) + BATCH / (uint64_t)ranks.size * SCALING_IMAGE_BYTES);
+    assert_int_equal(step.collective, leaves + 2);
+    assert_int_equal(step.shared_bytes,
+                     leaves * (sizeof(int) + SCALING_LEAF_BYTES) + BATCH / (uint64_t)ranks.size * SCALING_IMAGE_BYTES);
 }
 
 /* The other reduction gives the gradient to MPI, whatever MPI does with it, and only the parameters' way back is ours.
