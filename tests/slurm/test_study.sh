@@ -75,6 +75,10 @@ scontrol update nodename=n1 state=drain reason=test && scontrol update nodename=
 $study submit st >again.out 2>&1 || fail "submit: $(cat again.out)"
 grep -q "3 tasks submitted in 3 arrays; 0 were queued or running, 6 are done" again.out || fail "again: $(cat again.out)"
 says_state $bad queued || fail "not queued: $(cat status.out)"
+sed -i '$d' st/jobs.csv # as if submit had died before it wrote it
+$study submit st >found.out 2>&1 || fail "submit: $(cat found.out)"
+grep -q "1 task is in Slurm of st that jobs.csv did not have: added" found.out || fail "not found: $(cat found.out)"
+grep -q "0 tasks submitted" found.out || fail "submitted twice: $(cat found.out)"
 $study cancel st >cancel.out 2>&1 || fail "cancel: $(cat cancel.out)"
 grep -q "3 tasks were cancelled" cancel.out || fail "cancel: $(cat cancel.out)"
 $study cancel st | grep -q "nothing is queued or running" || fail "cancelled twice"
