@@ -119,7 +119,7 @@ static void objectives_are_compared(void **state)
     check_drawn("noise-scale", "images\",L_vlb,100,");
     check_drawn("sampling-steps", "\"fixed variances");
     check_drawn("samples", "grid");
-    check_drawn("compute", "\"frontier: ");
+    check_drawn("compute", "frontier: ");
     check_drawn("two-checkpoints", "\"ratio, first / second\"");
     check_drawn("overfitting", "lowest: step");
     assert_false(there("prefix"));
