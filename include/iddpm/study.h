@@ -6,6 +6,7 @@
  *     STUDY/points/POINT/                  a run folder (README.md, "What a run leaves"); its results are
  *     STUDY/points/POINT/nll/EVALUATION/step-NNNNNNNN.h5         (nll_write) and
  *     STUDY/points/POINT/samples/EVALUATION/step-NNNNNNNN.png
+ *     STUDY/evaluations/KIND-NAME.yaml     settings that its results were measured with
  *     STUDY/tasks/, logs/, jobs.csv        lists for job arrays, what tasks printed, what was submitted
  *     STUDY/results.csv, results.h5        collected
  *     STUDY/fits.csv, figures/, report.html

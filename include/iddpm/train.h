@@ -74,6 +74,8 @@ enum iddpm_status train_run(const struct parallel *parallel, struct config *conf
 /* IDDPM_USAGE when run.dir holds a run (*exists) whose configuration, resolved as this one must be (train_resolve),
  * differs in more than intervals, total_steps, store and what changes no result. Not collective. */
 enum iddpm_status run_check(const struct config *config, bool *exists);
+/* Those keys, as config_difference takes them. */
+extern const char *const train_free_keys[];
 
 /* For the configuration that a run was recorded with: a key that it lacks came later, and gets what was done before. */
 enum iddpm_status run_complete_config(struct config *config);

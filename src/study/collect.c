@@ -189,21 +189,49 @@ static enum iddpm_status collect_point(struct collection *c, const struct study_
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-/* Each row against the first of its evaluation, and against the one before, which may be of its point. */
-static enum iddpm_status check_mixing(const struct collection *c, const struct study_evaluation *evaluation)
+/* A row of an evaluation, and its point. */
+struct measured {
+    const struct study_row *row;
+    const struct study_point *point;
+};
+
+static enum iddpm_status match(const struct study_evaluation *evaluation, struct measured a, struct measured b)
 {
-    const struct study_row *first = NULL, *before = NULL;
-    const struct study_point *points = c->study->points, *of[3] = {points, points, points};
+    return row_match(evaluation, a.row, b.row, (const struct study_point *const[]){a.point, b.point});
+}
+
+/* Each row against the study file, the row before, which may be of its point, the first of the evaluation, and the
+ * first on its data set. firsts[points] is room for those. */
+static enum iddpm_status check_rows(const struct collection *c, const struct study_evaluation *evaluation,
+                                    struct measured *firsts)
+{
+    struct measured now = {NULL, c->study->points}, before = {0};
+    int n = 0;
     for (int i = 0; i < c->results->n; i++) {
-        const struct study_row *row = &c->results->rows[i];
-        while (strcmp(of[2]->name, row->point) != 0) of[2]++; /* rows are in the study's order */
-        if (strcmp(row->evaluation, evaluation->name) != 0) continue;
-        if (first) TRY(row_match(evaluation, first, row, (const struct study_point *const[]){of[0], of[2]}));
-        if (before) TRY(row_match(evaluation, before, row, (const struct study_point *const[]){of[1], of[2]}));
-        if (!first) first = row, of[0] = of[2];
-        before = row, of[1] = of[2];
+        now.row = &c->results->rows[i];
+        while (strcmp(now.point->name, now.row->point) != 0) now.point++; /* rows are in the study's order */
+        if (strcmp(now.row->evaluation, evaluation->name) != 0) continue;
+        TRY(row_is_wanted(evaluation, now.row, now.point));
+        if (before.row) TRY(match(evaluation, before, now));
+        before = now;
+        int k = 0;
+        while (k < n && !have_same_data(evaluation, firsts[k].point, now.point)) k++;
+        if (k == n) firsts[n++] = now;
+        TRY(match(evaluation, firsts[k], now));
+        TRY(match(evaluation, firsts[0], now));
     }
     return IDDPM_OK;
+}
+
+static enum iddpm_status check_mixing(const struct collection *c)
+{
+    struct measured *firsts;
+    enum iddpm_status status = IDDPM_OK;
+    TRY(mem_alloc(&firsts, (size_t)c->study->n_points, sizeof *firsts, "rows to compare"));
+    for (int e = 0; e < c->study->n_evaluations && status == IDDPM_OK; e++)
+        status = check_rows(c, &c->study->evaluations[e], firsts);
+    free(firsts);
+    return status;
 }
 
 static bool same_row(const struct study_row *a, const struct study_row *b)
@@ -246,7 +274,7 @@ static enum iddpm_status collect(struct collection *c, bool mixed)
     TRY(mem_alloc(&c->results, 1, sizeof *c->results, "results"));
     TRY(mem_alloc(&c->results->curves, (size_t)study->n_points, sizeof *c->results->curves, "results"));
     for (int p = 0; p < study->n_points; p++) TRY(collect_point(c, &study->points[p]));
-    for (int e = 0; e < study->n_evaluations && !mixed; e++) TRY(check_mixing(c, &study->evaluations[e]));
+    if (!mixed) TRY(check_mixing(c));
     c->counts->rows = c->results->n;
     if (!is_as_before(c)) TRY(results_write(study->folder, c->results));
     return results_write_csv(study, c->results);

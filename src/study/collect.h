@@ -19,6 +19,12 @@ const char *config_objective(const struct config *config); /* as in study_row */
 void row_complete(struct study_row *row, const struct study_point *point, const struct study_curve *curve);
 /* The difference from the row before, NULL or of the same point and evaluation. */
 void row_difference(struct study_row *row, const struct study_row *before);
+/* Whether a row was measured as the study file says; else IDDPM_USAGE. */
+enum iddpm_status row_is_wanted(const struct study_evaluation *evaluation, const struct study_row *row,
+                                const struct study_point *point);
+/* Whether an evaluation measures two points on one data set. */
+bool have_same_data(const struct study_evaluation *evaluation, const struct study_point *a,
+                    const struct study_point *b);
 /* Whether rows of one evaluation may stand in one table; else IDDPM_USAGE names both. `points`: of the two rows. */
 enum iddpm_status row_match(const struct study_evaluation *evaluation, const struct study_row *a,
                             const struct study_row *b, const struct study_point *const points[2]);

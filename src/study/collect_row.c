@@ -117,11 +117,19 @@ void row_complete(struct study_row *row, const struct study_point *point, const 
     row->ranks = curve_ranks(curve, row->step);
 }
 
+/* So that images alone do not make them differ. */
+static bool has_same_noise(const struct study_row *a, const struct study_row *b)
+{
+    return a->n_totals == b->n_totals && a->nll_seed == b->nll_seed && a->strata == b->strata &&
+           a->timesteps == b->timesteps && a->clip_denoised == b->clip_denoised &&
+           strcmp(a->data_hash, b->data_hash) == 0 && strcmp(a->respacing, b->respacing) == 0 &&
+           strcmp(a->weights, b->weights) == 0;
+}
+
 void row_difference(struct study_row *row, const struct study_row *before)
 {
     row->difference = row->difference_error = NAN;
-    if (before && before->n_totals == row->n_totals && before->nll_seed == row->nll_seed &&
-        strcmp(before->data_hash, row->data_hash) == 0)
+    if (before && has_same_noise(before, row))
         nll_mean((size_t)row->n_totals, row->totals, before->totals, &row->difference, &row->difference_error);
 }
 
@@ -146,13 +154,51 @@ static enum iddpm_status match_number(const struct study_evaluation *evaluation,
     return differs(evaluation, a, b, what, texts[0], texts[1]);
 }
 
+bool have_same_data(const struct study_evaluation *evaluation, const struct study_point *a, const struct study_point *b)
+{
+    return a == b || (evaluation->data && *evaluation->data) ||
+           strcmp(a->config->data.eval_path, b->config->data.eval_path) == 0;
+}
+
+static enum iddpm_status is_another(const struct study_evaluation *evaluation, const struct study_row *row,
+                                    const char *what, const char *found, const char *wanted)
+{
+    return iddpm_error(IDDPM_USAGE,
+                       "evaluation %s: %s at step %" PRId64 " was measured with %s %s, but the study file has %s; move "
+                       "that result away to measure it again, or take it with --mixed",
+                       evaluation->name, row->point, row->step, what, found, wanted);
+}
+
+static enum iddpm_status is_number(const struct study_evaluation *evaluation, const struct study_row *row,
+                                   const char *what, int64_t found, int64_t wanted)
+{
+    char texts[2][32];
+    if (found == wanted) return IDDPM_OK;
+    snprintf(texts[0], sizeof texts[0], "%" PRId64, found);
+    snprintf(texts[1], sizeof texts[1], "%" PRId64, wanted);
+    return is_another(evaluation, row, what, texts[0], texts[1]);
+}
+
+enum iddpm_status row_is_wanted(const struct study_evaluation *e, const struct study_row *row,
+                                const struct study_point *point)
+{
+    int64_t strata = e->strata < row->timesteps ? e->strata : 0; /* as many as timesteps: each has its own */
+    if (e->images > 0) TRY(is_number(e, row, "images", row->n_totals, e->images));
+    TRY(is_number(e, row, "strata", row->strata, strata));
+    TRY(is_number(e, row, "seed", row->nll_seed, e->seed >= 0 ? e->seed : point->config->run.seed));
+    if (e->respacing && strcmp(e->respacing, row->respacing) != 0)
+        return is_another(e, row, "respacing", row->respacing, e->respacing);
+    if (e->weights && strcmp(e->weights, row->weights) != 0)
+        return is_another(e, row, "weights", row->weights, e->weights);
+    return IDDPM_OK;
+}
+
 /* Points may have data sets, weights and noise of their own; what the study says of all must be the same in all. */
 enum iddpm_status row_match(const struct study_evaluation *evaluation, const struct study_row *a,
                             const struct study_row *b, const struct study_point *const points[2])
 {
     bool point = points[0] == points[1];
-    bool data = point || (evaluation->data && *evaluation->data) ||
-                strcmp(points[0]->config->data.eval_path, points[1]->config->data.eval_path) == 0;
+    bool data = have_same_data(evaluation, points[0], points[1]);
     if (data && strcmp(a->data_hash, b->data_hash) != 0)
         return differs(evaluation, a, b, "data set", a->data_hash, b->data_hash);
     if (data) TRY(match_number(evaluation, a, b, "images", a->n_totals, b->n_totals));

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 1 << 30 };
-
 enum iddpm_status csv_begin(struct csv *csv)
 {
     csv->stream = open_memstream(&csv->text, &csv->length);
@@ -34,13 +32,12 @@ void csv_number(struct csv *csv, bool first, double value)
     if (isfinite(value)) fprintf(csv->stream, "%.10g", value);
 }
 
-static bool says_already(const char *path, const char *text)
+enum iddpm_status text_write_if_new(const char *path, const char *text)
 {
-    char *present;
-    if (!path_exists(path) || path_read_text(path, FILE_LIMIT, &present) != IDDPM_OK) return false;
-    bool same = strcmp(present, text) == 0;
-    free(present);
-    return same;
+    char *there = NULL;
+    bool same = path_exists(path) && path_read_text(path, strlen(text) + 1, &there) == IDDPM_OK && !strcmp(there, text);
+    free(there);
+    return same ? IDDPM_OK : path_write_text(path, text);
 }
 
 enum iddpm_status csv_end(struct csv *csv, enum iddpm_status status, const char *folder, const char *name)
@@ -50,7 +47,7 @@ enum iddpm_status csv_end(struct csv *csv, enum iddpm_status status, const char 
     whole = fclose(csv->stream) == 0 && whole;
     if (status == IDDPM_OK) status = path_join(path, folder, name);
     if (status == IDDPM_OK && !whole) status = iddpm_error(IDDPM_FAILED, "%s: no memory for the table", path);
-    if (status == IDDPM_OK && !says_already(path, csv->text)) status = path_write_text(path, csv->text);
+    if (status == IDDPM_OK) status = text_write_if_new(path, csv->text);
     free(csv->text);
     return status;
 }

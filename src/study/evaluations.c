@@ -1,5 +1,6 @@
 /* What is measured on every point: the list `evaluate` of a study file. */
 #include "file.h"
+#include "names.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
 /* Which points of a study make one curve, and what it is called. */
 #include "collect.h"
 #include "figure.h"
+#include "names.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,12 +21,6 @@ static bool is_one_of(const char *key, const char *const *keys)
     return false;
 }
 
-static void append(char label[FIGURE_TEXT], const char *name, const char *text)
-{
-    size_t length = strlen(label);
-    snprintf(label + length, FIGURE_TEXT - length, "%s%s%s%s", length ? ", " : "", name, *name ? " " : "", text);
-}
-
 /* Seed and budget make no curve of its own; the keys of an objective are told by its name. */
 static void configuration_label(const struct study_point *point, char label[FIGURE_TEXT])
 {
@@ -36,13 +31,13 @@ static void configuration_label(const struct study_point *point, char label[FIGU
                                             "diffusion.rescale_learned_sigmas", NULL};
     bool named = false;
     for (int i = 0; i < point->n_values; i++) {
-        const char *key = point->values[i].key, *dot = strrchr(key, '.');
+        const char *key = point->values[i].key;
         if (is_one_of(key, passed)) continue;
-        if (!is_one_of(key, objective)) append(label, dot ? dot + 1 : key, point->values[i].text);
-        if (is_one_of(key, objective) && !named) append(label, "", config_objective(point->config));
+        if (!is_one_of(key, objective)) label_add(label, FIGURE_TEXT, key_end(key), point->values[i].text);
+        if (is_one_of(key, objective) && !named) label_add(label, FIGURE_TEXT, "", config_objective(point->config));
         named |= is_one_of(key, objective);
     }
-    if (!*label) append(label, "", config_objective(point->config));
+    if (!*label) label_add(label, FIGURE_TEXT, "", config_objective(point->config));
 }
 
 void figure_group_label(const struct study_point *point, enum grouping by, char label[FIGURE_TEXT])
@@ -54,14 +49,14 @@ void figure_group_label(const struct study_point *point, enum grouping by, char 
         configuration_label(point, label);
         break;
     case BY_OBJECTIVE:
-        append(label, "", config_objective(config));
+        label_add(label, FIGURE_TEXT, "", config_objective(config));
         break;
     case BY_SIZE:
         snprintf(label, FIGURE_TEXT, "%lld channels, %.3g M parameters", (long long)config->model.num_channels,
                  (double)point->parameters / 1e6);
         break;
     case BY_VARIANCE:
-        append(label, "", variance_name(config));
+        label_add(label, FIGURE_TEXT, "", variance_name(config));
         break;
     case BY_DROPOUT:
         snprintf(label, FIGURE_TEXT, "dropout %g, %s", config->model.dropout, config->diffusion.noise_schedule);

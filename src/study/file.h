@@ -42,10 +42,4 @@ enum iddpm_status study_file_set(const struct study_file *file, struct config *c
 enum iddpm_status evaluations_read(const struct study_file *file, struct study *study);
 void evaluations_free(struct study *study);
 
-/* ---- names.c ----------------------------------------------------------------------------------------------------- */
-
-/* Appends "KEY-VALUE", after "_" unless it is the first part, in letters that files and shells take; key "" for the
- * value alone. */
-void name_add(char name[STUDY_NAME], const char *key, const char *value);
-
 #endif

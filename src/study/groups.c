@@ -1,42 +1,22 @@
 /* Which points belong to one curve, and which to one frontier. */
 #include "cells.h"
 #include "collect.h"
+#include "names.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Appends "NAME VALUE", or the value alone. */
-static void add_part(group_name name, const char *key, const char *value)
-{
-    size_t used = strlen(name), room = STUDY_NAME - used;
-    int length = snprintf(name + used, room, "%s%s%s%s", used ? ", " : "", key, *key ? " " : "", value);
-    if (length >= (int)room && room > 3) strcpy(name + STUDY_NAME - 4, "...");
-}
-
-static const char *last_part(const char *key)
-{
-    const char *dot = strrchr(key, '.');
-    return dot ? dot + 1 : key;
-}
 
 static bool belongs_to_size(const char *key)
 {
     return strcmp(key, "run.seed") != 0 && strncmp(key, "budget.", 7) != 0;
 }
 
-static const char *text_of(const struct study_point *point, const char *key)
-{
-    for (int i = 0; i < point->n_values; i++)
-        if (strcmp(point->values[i].key, key) == 0) return point->values[i].text;
-    return "";
-}
-
 static bool differs(const struct study *study, const char *key)
 {
-    const char *first = text_of(&study->points[0], key);
+    const char *first = point_value(&study->points[0], key);
     for (int p = 1; p < study->n_points; p++)
-        if (strcmp(text_of(&study->points[p], key), first) != 0) return true;
+        if (strcmp(point_value(&study->points[p], key), first) != 0) return true;
     return false;
 }
 
@@ -44,7 +24,7 @@ static void name_size(const struct study_point *point, const bool *named, group_
 {
     name[0] = 0;
     for (int i = 0; i < point->n_values; i++)
-        if (named[i]) add_part(name, last_part(point->values[i].key), point->values[i].text);
+        if (named[i]) label_add(name, STUDY_NAME, key_end(point->values[i].key), point->values[i].text);
     if (!*name) snprintf(name, STUDY_NAME, "all");
 }
 
@@ -75,7 +55,7 @@ static void name_family(const struct study_point *point, const bool named[FAMILY
     family_parts(point->config, parts);
     snprintf(name, STUDY_NAME, "frontier");
     for (int i = 0; i < FAMILY_PARTS; i++)
-        if (named[i]) add_part(name, "", parts[i]);
+        if (named[i]) label_add(name, STUDY_NAME, "", parts[i]);
 }
 
 static int find_name(group_name *names, int *n, const group_name name)

@@ -1,5 +1,6 @@
-/* Names of points and evaluations: what is special about one, in letters that every file system and shell takes. */
-#include "file.h"
+/* Names of points and evaluations, and what a point is called in figures and tables: what is special about one, in
+ * letters that every file system and shell takes. */
+#include "names.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -30,9 +31,32 @@ static void make_safe(const char *text, size_t longest, char out[STUDY_NAME])
 void name_add(char name[STUDY_NAME], const char *key, const char *value)
 {
     char whole[PATH_SIZE];
-    const char *dot = strrchr(key, '.');
-    int n = snprintf(whole, sizeof whole, "%s%s%s%s%s", name, *name ? "_" : "", dot ? dot + 1 : key, *key ? "-" : "",
+    int n = snprintf(whole, sizeof whole, "%s%s%s%s%s", name, *name ? "_" : "", key_end(key), *key ? "-" : "",
                      *value ? value : "none");
     if (n >= (int)sizeof whole) whole[sizeof whole - 1] = 0;
     make_safe(whole, NAME_LONGEST, name);
+}
+
+const char *key_end(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+    return dot ? dot + 1 : key;
+}
+
+void label_add(char *label, size_t size, const char *key, const char *value)
+{
+    char whole[PATH_SIZE];
+    int n = snprintf(whole, sizeof whole, "%s%s%s%s%s", label, *label ? ", " : "", key, *key ? " " : "", value);
+    if (n >= (int)sizeof whole) whole[n = sizeof whole - 1] = 0;
+    if (n < (int)size)
+        strcpy(label, whole);
+    else
+        snprintf(label, size, "%.*s... %08x", (int)size - 13, whole, (unsigned)(hash(whole) & 0xffffffffu));
+}
+
+const char *point_value(const struct study_point *point, const char *key)
+{
+    for (int i = 0; i < point->n_values; i++)
+        if (strcmp(point->values[i].key, key) == 0) return point->values[i].text;
+    return "";
 }

@@ -1,5 +1,6 @@
 /* The points of a study: every combination of its lists as a whole configuration, with what it costs. */
 #include "points.h"
+#include "names.h"
 
 #include "networks.h"
 

@@ -1,6 +1,7 @@
 /* A study as one page that holds everything in itself. */
 #include "figure.h"
 #include "html.h"
+#include "names.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,18 +24,12 @@ static const char head[] =
 
 /* ---- points ------------------------------------------------------------------------------------------------------ */
 
-static const char *short_key(const char *key)
-{
-    const char *dot = strrchr(key, '.');
-    return dot ? dot + 1 : key;
-}
-
 static void points_heading(FILE *out, const struct study *study, const struct study_evaluation *evaluation)
 {
     fputs("<div class=\"wide\"><table>\n<thead><tr><th class=\"text\">point</th>", out);
     for (int i = 0; i < study->points[0].n_values; i++) {
         fputs("<th>", out);
-        html_text(out, short_key(study->points[0].values[i].key));
+        html_text(out, key_end(study->points[0].values[i].key));
         fputs("</th>", out);
     }
     fputs("<th>parameters</th><th>FLOP</th><th>steps trained</th><th>of</th><th>seconds</th><th>", out);

@@ -29,7 +29,10 @@ const char *curve_column_name(enum study_curve_column column);
 
 /* ---- text files (csv.c) ------------------------------------------------------------------------------------------ */
 
-/* A file that is written whole, and only when it is to change. */
+/* As path_write_text, unless the file says the same already. */
+enum iddpm_status text_write_if_new(const char *path, const char *text);
+
+/* A table that is written whole, and only when it is to change. */
 struct csv {
     FILE *stream; /* of the text so far */
     char *text;

@@ -1,4 +1,5 @@
 /* What was collected as tables for people and other programs. */
+#include "names.h"
 #include "results.h"
 
 #include <inttypes.h>
@@ -13,13 +14,6 @@ struct keys {
     int n;
     size_t capacity;
 };
-
-static const char *value_of(const struct study_point *point, const char *key)
-{
-    for (int i = 0; point && i < point->n_values; i++)
-        if (strcmp(point->values[i].key, key) == 0) return point->values[i].text;
-    return "";
-}
 
 static enum iddpm_status add_key(struct keys *keys, const char *key)
 {
@@ -47,7 +41,7 @@ static void put_row(struct csv *csv, const struct study_point *point, const stru
     const struct column *columns = result_columns(&n);
     for (int c = 0; c < n; c++)
         if (!columns[c].internal) csv_text(csv, c == 0, column_text(&columns[c], row, text));
-    for (int k = 0; k < keys->n; k++) csv_text(csv, false, value_of(point, keys->v[k]));
+    for (int k = 0; k < keys->n; k++) csv_text(csv, false, point ? point_value(point, keys->v[k]) : "");
     fputc('\n', csv->stream);
 }
 

@@ -76,4 +76,11 @@ enum iddpm_status study_check(const struct study *study, int ranks);
 /* Makes the folders and writes the file, its base and every point's configuration into them. */
 enum iddpm_status study_keep(const struct study *study);
 
+/* ---- settings.c -------------------------------------------------------------------------------------------------- */
+
+/* IDDPM_USAGE when results under this name were measured otherwise. */
+enum iddpm_status settings_check(const struct study *study, const struct study_evaluation *evaluation);
+/* Writes them into the study's folder, for the next check. */
+enum iddpm_status settings_keep(const struct study *study, const struct study_evaluation *evaluation);
+
 #endif

@@ -64,20 +64,19 @@ enum iddpm_status run_newest_checkpoint(const char *run, char *path, int64_t *st
 /* ---- the configuration of the run --------------------------------------------------------------------------------
  */
 
-/* Keys that may differ when a run is continued: how long, how often, where; nothing that changes a result. */
-static const char *const free_keys[] = {"train.total_steps",
-                                        "train.log_interval",
-                                        "train.save_interval",
-                                        "train.save_steps",
-                                        "store.",
-                                        "run.dir",
-                                        "parallel.threads",
-                                        "parallel.overlap",
-                                        "parallel.watchdog",
-                                        "data.cache",
-                                        "data.eval_path",
-                                        "data.local",
-                                        NULL};
+const char *const train_free_keys[] = {"train.total_steps",
+                                       "train.log_interval",
+                                       "train.save_interval",
+                                       "train.save_steps",
+                                       "store.",
+                                       "run.dir",
+                                       "parallel.threads",
+                                       "parallel.overlap",
+                                       "parallel.watchdog",
+                                       "data.cache",
+                                       "data.eval_path",
+                                       "data.local",
+                                       NULL};
 
 /* The value that a later key would have had; those whose default changes nothing need none. */
 static const struct {
@@ -101,7 +100,7 @@ enum iddpm_status run_check(const struct config *config, bool *exists)
     if (!*exists) return IDDPM_OK;
     TRY(config_load(&there, path, 0, NULL));
     enum iddpm_status status = run_complete_config(there);
-    if (status == IDDPM_OK) status = config_difference(config, there, free_keys, &difference);
+    if (status == IDDPM_OK) status = config_difference(config, there, train_free_keys, &difference);
     config_destroy(there);
     if (status == IDDPM_OK && difference)
         status = iddpm_error(IDDPM_USAGE,

@@ -75,7 +75,7 @@ cmp -s before after || complain "a study that is whole was changed: $(diff befor
 
 # a lost result, a longer list and an evaluation more: that and no more
 rm st/points/$good/samples/grid_5/step-00000040.png
-sed 's/\[32, 64\]/[32, 64, 96]/; s/\[digits, digits/&, digits/; s/images: 4,/images: 4, seed: 3,/' less.yaml >more.yaml
+sed 's/\[32, 64\]/[32, 64, 96]/; s/\[digits, digits/&, digits/' less.yaml >more.yaml
 expect 0 $study submit more.yaml --local 2
 counts 1 "task 1 of 5: grid_5 $good"
 counts 4 "num_channels-96_path-digits_seed-7"
@@ -86,6 +86,33 @@ expect 2 $study submit changed.yaml --local 2
 says "point $good has begun with another configuration"
 says "train.lr: 0.5 here, 0.001 there"
 cmp -s more.yaml st/study.yaml || complain "a refused file was kept"
+
+# so do the settings of an evaluation that has results, also after it was taken out
+sed 's/strata: 5/strata: 4/' more.yaml >changed.yaml
+expect 2 $study submit changed.yaml --local 2
+says "evaluation curve has results that were measured with other settings (strata: 4 here, 5 there)"
+sed 's/images: 4,/images: 4, seed: 4,/' more.yaml >changed.yaml
+expect 2 $study submit changed.yaml --local 2
+says "evaluation grid_5 has results that were measured with other settings (seed: 4 here, -1 there)"
+sed 's/nll: curve/nll: other/' more.yaml >renamed.yaml
+expect 0 $study submit renamed.yaml --local 2
+expect 2 $study submit changed.yaml --local 2
+rm -r st/points/*/samples
+sed -n '1,/^evaluate/p' more.yaml >fewer.yaml
+echo '  - {nll: other, images: 10, strata: 5}' >>fewer.yaml
+echo '  - {sample: grid_5, images: 4, seed: 4, respacing: 5}' >>fewer.yaml
+expect 0 $study submit fewer.yaml --local 2
+
+# checkpoints more: only ahead of the training
+sed 's/number: 3/number: 2/' fewer.yaml >changed.yaml
+expect 0 $study submit changed.yaml --local 2
+prints "nothing is missing"
+sed 's/number: 3/number: 4/' fewer.yaml >changed.yaml
+expect 2 $study submit changed.yaml --local 2
+says "train.save_steps: 9, which is not there, and the training is at 40"
+sed 's/steps: 40/steps: 50/' fewer.yaml >changed.yaml
+expect 2 $study submit changed.yaml --local 2
+says "train.total_steps: 50 here, 40 there"
 
 # two at once; the lock goes with its holder, whose training saves and ends
 sed -n '1,/^seeds/p' small.yaml | sed 's/study: st/study: long/; s/\[32, 64, 32\]/[32]/; s/, digits, missing//' >long.yaml

@@ -1,4 +1,6 @@
 /* Gathering results: what changes, what does not, what is refused, what is passed over. */
+#include "../../src/study/collect.h"
+
 #include "check.h"
 #include "iddpm/study.h"
 #include "mock_study.h"
@@ -267,7 +269,7 @@ static void other_settings_are_not_mixed(void **state)
     (void)state;
     mock.images = 32;
     mock_nll(&mock, study, 1, 0, 1);
-    refused("images 64, but");
+    refused("images 32, but the study file has 64");
     mock.images = 64;
     mock.data_hash = "fedcba9876543210";
     mock_nll(&mock, study, 1, 0, 1);
@@ -280,6 +282,70 @@ static void other_settings_are_not_mixed(void **state)
     must(study_results_read(&read, study));
     assert_true(isnan(read->rows[4].difference)); /* other noise than the row before */
     study_results_destroy(read);
+}
+
+static void differences_are_of_rows_measured_alike(void **state)
+{
+    (void)state;
+    double totals[2][3] = {{1, 2, 3}, {2, 3, 5}};
+    const struct study_row a = {.n_totals = 3, .totals = totals[0], .timesteps = 8, .weights = "params"};
+    struct study_row others[] = {a, a, a, a, a, a, a};
+    others[0].strata = 4, others[1].timesteps = 4, others[2].clip_denoised = true, others[3].nll_seed = 1;
+    strcpy(others[4].weights, "ema/0.9"), strcpy(others[5].respacing, "4"), strcpy(others[6].data_hash, "1");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        row_difference(&others[i], &a);
+        assert_true(isnan(others[i].difference));
+    }
+    struct study_row alike = a;
+    alike.totals = totals[1];
+    row_difference(&alike, &a);
+    check_close(1, &alike.difference, (double[]){4. / 3}, 1e-12, 0, "difference");
+}
+
+/* The third has the data set of the second, and other bytes in it. */
+static void data_sets_are_compared_with_their_own_first(void **state)
+{
+    (void)state;
+    end(NULL);
+    make(NULL);
+    mock_study_destroy(study);
+    mock.sizes = 4;
+    study = mock_study(&mock, folder);
+    mock_runs(&mock, study);
+    for (int p = 1; p < 4; p += 2) must(config_set(study->points[p].config, "data.eval_path", "data/other"));
+    for (int p = 1; p < 4; p += 2)
+        for (int save = 0; save < 3; save++) {
+            mock.data_hash = p == 1 ? "1111111111111111" : "3333333333333333";
+            mock_nll(&mock, study, p, 0, save);
+        }
+    struct study_collected counts;
+    assert_int_equal(study_collect(study, false, &counts), IDDPM_USAGE);
+    assert_non_null(strstr(iddpm_error_text(), "data set 1111111111111111, but num_channels-128_steps-1024_seed-0"));
+}
+
+static void what_the_study_file_has_now_counts(void **state)
+{
+    (void)state;
+    struct study_evaluation *e = &study->evaluations[0];
+    expect(collect(), 6, 6, 0);
+    e->images = 128;
+    refused("images 64, but the study file has 128");
+    e->images = 0;
+    e->seed = 5;
+    refused("seed 0, but the study file has 5");
+    e->seed = -1;
+    e->strata = 4;
+    refused("strata 0, but the study file has 4");
+    e->strata = 8; /* as many as timesteps */
+    e->respacing = mem_strdup("2");
+    refused("respacing");
+    free(e->respacing);
+    e->respacing = NULL;
+    e->weights = mem_strdup("params");
+    refused("weights");
+    free(e->weights);
+    e->weights = NULL;
+    expect(collect(), 6, 0, 0);
 }
 
 static void points_may_have_data_sets_of_their_own(void **state)
@@ -317,6 +383,9 @@ int main(void)
                                        TEST(a_damaged_collection_is_made_again),
                                        TEST(other_settings_are_not_mixed),
                                        TEST(points_may_have_data_sets_of_their_own),
+                                       TEST(differences_are_of_rows_measured_alike),
+                                       TEST(data_sets_are_compared_with_their_own_first),
+                                       TEST(what_the_study_file_has_now_counts),
                                        TEST(no_folder_no_results)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

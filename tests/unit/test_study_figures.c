@@ -1,5 +1,7 @@
 /* Figures of a study: which are drawn, that something is on them, that their data is beside them, and what is said of
  * those that are left out. */
+#include "../../src/study/names.h"
+
 #include "check.h"
 #include "iddpm/data.h"
 #include "scratch.h"
@@ -192,11 +194,30 @@ static int remove_folder(void **state)
     return 0;
 }
 
+static void labels_that_are_cut_stay_different(void **state)
+{
+    (void)state;
+    char labels[2][40] = {"", ""}, whole[40] = "";
+    for (int i = 0; i < 2; i++) {
+        label_add(labels[i], sizeof labels[i], "path", "a/folder/with/a/rather/long/name");
+        label_add(labels[i], sizeof labels[i], "lr", i ? "0.001" : "0.002");
+        assert_true(strlen(labels[i]) == sizeof labels[i] - 1 && strstr(labels[i], "... "));
+    }
+    assert_string_not_equal(labels[0], labels[1]);
+    label_add(whole, sizeof whole, "lr", "0.1");
+    label_add(whole, sizeof whole, "", "L_vlb");
+    assert_string_equal(whole, "lr 0.1, L_vlb");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules_need_no_results), cmocka_unit_test(few_steps_leave_one_out),
-        cmocka_unit_test(objectives_are_compared),   cmocka_unit_test(old_figures_go),
-        cmocka_unit_test(sizes_against_compute),     cmocka_unit_test(many_points_are_grouped)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(schedules_need_no_results),
+                                       cmocka_unit_test(few_steps_leave_one_out),
+                                       cmocka_unit_test(objectives_are_compared),
+                                       cmocka_unit_test(old_figures_go),
+                                       cmocka_unit_test(sizes_against_compute),
+
+                                       cmocka_unit_test(labels_that_are_cut_stay_different),
+                                       cmocka_unit_test(many_points_are_grouped)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
