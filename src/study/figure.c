@@ -68,13 +68,27 @@ enum iddpm_status figure_tile(struct figure *figure, struct picture *picture, co
     return IDDPM_OK;
 }
 
+/* Where values span less than that, a logarithmic axis would have no numbers. */
+#define LOG_SPAN 30
+
+bool panel_is_log(const struct figure *figure, int panel)
+{
+    double low = INFINITY, high = 0;
+    for (int i = 0; i < figure->n_series; i++)
+        for (size_t k = 0; k < figure->series[i].n && figure->series[i].panel == panel; k++) {
+            double y = figure->series[i].rows[k].y;
+            if (isfinite(y) && y > 0) low = fmin(low, y), high = fmax(high, y);
+        }
+    return figure->panels[panel].log && high > LOG_SPAN * low;
+}
+
 bool figure_shows(const struct figure *figure)
 {
     for (int i = 0; i < figure->n_series; i++)
         for (size_t k = 0; k < figure->series[i].n && figure->series[i].style != SERIES_HIDDEN; k++) {
             const struct series_row *row = &figure->series[i].rows[k];
             if (isfinite(row->x) && isfinite(row->y) && (!figure->log_x || row->x > 0) &&
-                (!figure->panels[figure->series[i].panel].log || row->y > 0))
+                (row->y > 0 || !panel_is_log(figure, figure->series[i].panel)))
                 return true;
         }
     return figure->n_tiles > 0;

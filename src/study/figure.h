@@ -63,6 +63,8 @@ enum iddpm_status figure_tile(struct figure *figure, struct picture *picture, co
     __attribute__((format(printf, 3, 4)));
 /* Whether anything can be seen: a number that its axes allow, or a tile. */
 bool figure_shows(const struct figure *figure);
+/* Whether the y axis of a panel is logarithmic: asked for, and values span enough. */
+bool panel_is_log(const struct figure *figure, int panel);
 
 /* FOLDER/NAME.png, NAME.svg and NAME.csv. */
 enum iddpm_status figure_write(const struct figure *figure, const char *folder, const char *name, const char *title,

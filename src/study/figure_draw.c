@@ -47,7 +47,7 @@ static bool has_errors(const struct series *series)
 static void put_data(struct gnuplot *plot, const struct figure *figure, int i)
 {
     const struct series *series = &figure->series[i];
-    const bool log_y = figure->panels[series->panel].log;
+    const bool log_y = panel_is_log(figure, series->panel);
     fprintf(plot->script, "$series_%d << END\n", i);
     for (size_t k = 0; k < series->n; k++) {
         const struct series_row *row = &series->rows[k];
@@ -178,20 +178,6 @@ static void put_axes(struct gnuplot *plot, const struct figure *figure)
           plot->script);
 }
 
-/* Where values span less than that, a logarithmic axis would have no numbers. */
-#define LOG_SPAN 30
-
-static bool is_log(const struct figure *figure, int p)
-{
-    double low = INFINITY, high = 0;
-    for (int i = 0; i < figure->n_series; i++)
-        for (size_t k = 0; k < figure->series[i].n && figure->series[i].panel == p; k++) {
-            double y = figure->series[i].rows[k].y;
-            if (isfinite(y) && y > 0) low = fmin(low, y), high = fmax(high, y);
-        }
-    return figure->panels[p].log && high > LOG_SPAN * low;
-}
-
 static void put_panel(struct gnuplot *plot, const struct figure *figure, int p, double bottom, double top)
 {
     FILE *script = plot->script;
@@ -199,7 +185,7 @@ static void put_panel(struct gnuplot *plot, const struct figure *figure, int p, 
     fprintf(script, "set bmargin at screen %g\nset tmargin at screen %g\nset ylabel ", bottom, top);
     gnuplot_string(plot, figure->panels[p].label);
     fprintf(script, " noenhanced font ',13'\n%sset logscale y\nset yrange [*:*] noextend\nset format y '%%g'\n",
-            is_log(figure, p) ? "" : "un");
+            panel_is_log(figure, p) ? "" : "un");
     fputs(last ? "set format x x_format\n" : "set format x ''\n", script);
     fputs(last ? "set xlabel " : "set xlabel ''", script);
     if (last) gnuplot_string(plot, figure->x_label);

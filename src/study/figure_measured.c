@@ -130,6 +130,13 @@ static enum iddpm_status add_compute(const struct figure_input *in, struct figur
     return IDDPM_OK;
 }
 
+/* Whether the first parts of a label are these. */
+static bool begins_with(const char *label, const char *parts)
+{
+    size_t length = strlen(parts);
+    return strncmp(label, parts, length) == 0 && (!label[length] || label[length] == ',');
+}
+
 /* A fit in the colour of the curve that it belongs to, that of the frontier in black; beyond what was measured as far
  * again as a tenth of its decades. */
 static enum iddpm_status add_fit(struct figure *figure, const struct study_fit *fit, int n, const struct group *groups,
@@ -139,7 +146,7 @@ static enum iddpm_status add_fit(struct figure *figure, const struct study_fit *
     struct series *series;
     int colour = strcmp(fit->what, "frontier") == 0 ? BLACK : GREY;
     for (int g = 0; g < n; g++)
-        if (strncmp(groups[g].label, fit->what, strlen(fit->what)) == 0) colour = g;
+        if (begins_with(groups[g].label, fit->what)) colour = g;
     const int panel = strcmp(fit->measure, "fid") == 0;
     const double span = log(reach->high / reach->low), from = log(reach->low);
     /* the curve in its colour stands in the legend too */

@@ -1,5 +1,6 @@
 /* Figures of a study: which are drawn, that something is on them, that their data is beside them, and what is said of
  * those that are left out. */
+#include "../../src/study/figure.h"
 #include "../../src/study/names.h"
 
 #include "check.h"
@@ -194,6 +195,30 @@ static int remove_folder(void **state)
     return 0;
 }
 
+/* Where values span little, the axis is linear, and shows what is not above 0. */
+static void a_linear_axis_shows_all_values(void **state)
+{
+    (void)state;
+    struct figure figure = {.n_panels = 1, .panels = {{.log = true}}};
+    struct series *series;
+    must(figure_series(&figure, 0, SERIES_LINE, 0, &series, "s"));
+    must(series_add(series, 1, -1));
+    assert_false(panel_is_log(&figure, 0));
+    assert_true(figure_shows(&figure));
+    must(series_add(series, 2, 1));
+    must(series_add(series, 3, 20));
+    assert_false(panel_is_log(&figure, 0));
+    must(figure_write(&figure, folder, "linear", "t", "c"));
+    char path[PATH_SIZE];
+    must(path_join(path, folder, "linear.svg"));
+    char *svg = text_of(path);
+    assert_non_null(strstr(svg, ">0<")); /* on the axis only because of the first value */
+    free(svg);
+    must(series_add(series, 4, 40));
+    assert_true(panel_is_log(&figure, 0));
+    figure_destroy(&figure);
+}
+
 static void labels_that_are_cut_stay_different(void **state)
 {
     (void)state;
@@ -216,7 +241,7 @@ int main(void)
                                        cmocka_unit_test(objectives_are_compared),
                                        cmocka_unit_test(old_figures_go),
                                        cmocka_unit_test(sizes_against_compute),
-
+                                       cmocka_unit_test(a_linear_axis_shows_all_values),
                                        cmocka_unit_test(labels_that_are_cut_stay_different),
                                        cmocka_unit_test(many_points_are_grouped)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
