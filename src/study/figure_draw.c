@@ -247,10 +247,10 @@ static void put_tiles(struct gnuplot *plot, const struct figure *figure)
         const double left = 0.02 + width * (i % columns), top = TOP - height * (i / columns);
         fprintf(plot->script,
                 "set lmargin at screen %g\nset rmargin at screen %g\nset tmargin at screen %g\n"
-                "set bmargin at screen %g\nset title ",
+                "set bmargin at screen %g\nset label ",
                 left, left + width - 0.015, top - head, top - height + 0.005);
         put_lines(plot->script, figure->tiles[i].title);
-        fprintf(plot->script, " noenhanced font ',%d' offset 0,-0.5\n", font);
+        fprintf(plot->script, " at screen %g,%g left noenhanced font ',%d'\n", left, top - 0.015, font);
         fprintf(plot->script, "plot '-' binary array=(%d,%d) flip=y format='%%uchar' using 1:2:3 with rgbimage\n",
                 picture->width, picture->height);
         put_pixels(plot->script, picture);
