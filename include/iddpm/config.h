@@ -18,8 +18,8 @@ struct float_list {
 };
 
 /* Names, meanings and defaults are the authors' flags (script_util.py, image_train.py) where they have one;
- * channel_mult, conv_resample, in_channels, num_classes, total_steps, ema_warmup and the groups run, parallel and store
- * are ours. */
+ * channel_mult, conv_resample, in_channels, num_classes, total_steps, ema_warmup, what is off by default and the groups
+ * run, parallel and store are ours. */
 struct config {
     struct {
         char *dir;    /* folder of the run */
@@ -37,12 +37,16 @@ struct config {
         struct int_list attention_resolutions; /* in pixels, "16,8" */
         bool use_scale_shift_norm, class_cond, conv_resample;
         int64_t num_classes; /* with class_cond; 0: as many as the data set has */
+        double label_dropout;
+        int64_t large_size, small_size; /* of a super-resolution model; small_size 0: it is none */
+        bool use_checkpoint;
         double dropout;
         char *precision; /* float32 | bf16 */
     } model;
     struct {
         bool learn_sigma, sigma_small, use_kl, predict_xstart, rescale_timesteps, rescale_learned_sigmas;
         int64_t diffusion_steps;
+        double min_snr_gamma;     /* 0: no weights */
         char *noise_schedule;     /* linear | cosine */
         char *timestep_respacing; /* "", "250", "ddim25", "10,15,20" */
     } diffusion;
@@ -54,9 +58,13 @@ struct config {
         struct float_list ema_rate;
         bool ema_warmup;
         char *schedule_sampler; /* uniform | loss-second-moment */
+        bool low_discrepancy, horizontal_flip;
         int64_t log_interval, save_interval;
         struct int_list save_steps; /* ascending; checkpoints there too, which stay */
         char *resume_checkpoint;
+        int64_t eval_interval, eval_num, eval_strata;
+        int64_t sample_interval, sample_num;
+        char *sample_steps; /* as timestep_respacing */
     } train;
     struct {
         int64_t leaves;  /* 0: the default rule */

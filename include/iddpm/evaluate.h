@@ -54,11 +54,17 @@ enum iddpm_status model_load(struct model **out, const struct parallel *parallel
 enum iddpm_status model_turn_to(struct model *model, const struct parallel *parallel, int64_t step);
 enum iddpm_status model_read_weights(struct model *model, const struct parallel *parallel);
 
-/* The network's outputs for n images (1 to batch) at timestep t: x_t [n][pixels][channels]; labels [n] of a
- * class-conditional network. The result is [n][pixels][output channels], valid until the next call. */
-const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels);
+/* What images are conditioned on. */
+struct condition {
+    const int64_t *labels; /* [n], of a class-conditional network */
+    const double *low_res; /* [n][small][small][channels] in [-1, 1], of a super-resolution network */
+};
+/* The network's outputs for n images (1 to batch) at timestep t: x_t [n][pixels][channels]. The result is
+ * [n][pixels][output channels], valid until the next call. */
+const float *model_outputs(struct model *model, int t, int n, const double *x_t, const struct condition *given);
 /* Each image at its own timestep, t [n]. */
-const float *model_outputs_each(struct model *model, const int *t, int n, const double *x_t, const int64_t *labels);
+const float *model_outputs_each(struct model *model, const int *t, int n, const double *x_t,
+                                const struct condition *given);
 
 /* ---- noise given by a file (noise.c) ----------------------------------------------------------------------------- */
 
@@ -156,7 +162,7 @@ struct sample_options {
 /* Step j of the chains of n images from global index `first` on, x [n][pixels][channels] in place. Timesteps run from
  * the last to 0, of SAMPLING_DDIM_REVERSE (encoding) from 0 to the last. pred_xstart: like x, or NULL. */
 void sample_step(struct model *model, const struct sample_options *options, int j, uint64_t first, int n, double *x,
-                 const int64_t *labels, double *pred_xstart);
+                 const struct condition *given, double *pred_xstart);
 
 struct samples {
     uint64_t images;

@@ -19,11 +19,13 @@ struct unet_options {
     double dropout;
     bool conv_resample;
     int num_classes;                   /* 0: not class-conditional */
+    bool null_class;                   /* one row more in label_emb, the last: that of no class (label_dropout) */
     int num_heads, num_heads_upsample; /* num_heads_upsample -1: num_heads */
     bool use_scale_shift_norm;
     enum conv_choice kernels;
     const struct net_kernels *measured; /* goes before it (net_choose_kernels); NULL: none */
     enum element precision;             /* of the torso: from the first convolution to the last group norm */
+    bool use_checkpoint;                /* recomputation in the backward pass; changes no bit */
     int super_res; /* size of a second input, enlarged and put behind the first (SuperResModel); 0: none */
 };
 

@@ -46,28 +46,29 @@ void model_destroy(struct model *model)
 }
 
 /* With model->timesteps. */
-static const float *run(struct model *model, int n, const double *x_t, const int64_t *labels)
+static const float *run(struct model *model, int n, const double *x_t, const struct condition *given)
 {
     size_t used = (size_t)n * model->image, all = (size_t)model->batch * model->image;
     float *input = net_input_data(model->net, 0);
     for (size_t k = 0; k < used; k++) input[k] = (float)x_t[k];
     memset(input + used, 0, (all - used) * sizeof *input);
-    for (int i = 0; i < model->batch; i++) model->labels[i] = labels && i < n ? labels[i] : 0;
+    for (int i = 0; i < model->batch; i++) model->labels[i] = given->labels && i < n ? given->labels[i] : 0;
     const struct net_run run = {.n = model->batch, .timesteps = model->timesteps, .labels = model->labels};
     watchdog_at("running the network", -1);
     net_forward(model->net, &run);
     return net_output_data(model->net);
 }
 
-const float *model_outputs(struct model *model, int t, int n, const double *x_t, const int64_t *labels)
+const float *model_outputs(struct model *model, int t, int n, const double *x_t, const struct condition *given)
 {
     for (int i = 0; i < model->batch; i++) model->timesteps[i] = diffusion_model_timestep(model->diffusion, t);
-    return run(model, n, x_t, labels);
+    return run(model, n, x_t, given);
 }
 
-const float *model_outputs_each(struct model *model, const int *t, int n, const double *x_t, const int64_t *labels)
+const float *model_outputs_each(struct model *model, const int *t, int n, const double *x_t,
+                                const struct condition *given)
 {
     for (int i = 0; i < model->batch; i++)
         model->timesteps[i] = diffusion_model_timestep(model->diffusion, t[i < n ? i : 0]);
-    return run(model, n, x_t, labels);
+    return run(model, n, x_t, given);
 }

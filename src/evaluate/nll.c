@@ -59,6 +59,7 @@ static void measure_column(struct job *job, struct batch batch, int column)
     const struct diffusion *diffusion = model->diffusion;
     size_t image = model->image, row = (size_t)job->steps + 1;
     size_t output = (size_t)model->pixels * (size_t)diffusion_output_channels(diffusion, model->channels);
+    const struct condition given = {.labels = job->labels};
     int *timesteps = job->timesteps;
     for (size_t i = 0; i < (size_t)batch.n; i++) {
         int t = nll_stratum_draw(job->nll->first, job->steps - 1 - column, job->options->seed, batch.first + i);
@@ -67,7 +68,7 @@ static void measure_column(struct job *job, struct batch batch, int column)
         noise_draw(job->options->noise, (uint64_t)column, &rng, image, job->noise + i * image);
         q_sample(diffusion, t, image, job->x_start + i * image, job->noise + i * image, job->x_t + i * image);
     }
-    const float *outputs = model_outputs_each(model, timesteps, batch.n, job->x_t, job->labels);
+    const float *outputs = model_outputs_each(model, timesteps, batch.n, job->x_t, &given);
     for (size_t i = 0; i < (size_t)batch.n; i++)
         bpd_terms(diffusion, timesteps[i], model->pixels, model->channels, job->x_start + i * image,
                   job->x_t + i * image, job->noise + i * image, outputs + i * output, job->options->clip_denoised,

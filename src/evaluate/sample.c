@@ -34,14 +34,14 @@ static void step_of_one(struct model *model, const struct sample_options *option
 }
 
 void sample_step(struct model *model, const struct sample_options *options, int j, uint64_t first, int n, double *x,
-                 const int64_t *labels, double *pred_xstart)
+                 const struct condition *given, double *pred_xstart)
 {
     bool reverse = options->kind == SAMPLING_DDIM_REVERSE;
     int t = reverse ? j : model->diffusion->num_timesteps - 1 - j;
     bool needs_noise = t > 0 && !reverse && !(options->kind == SAMPLING_DDIM && options->eta == 0);
     size_t image = model->image;
     size_t output = (size_t)model->pixels * (size_t)diffusion_output_channels(model->diffusion, model->channels);
-    const float *outputs = model_outputs(model, t, n, x, labels);
+    const float *outputs = model_outputs(model, t, n, x, given);
     for (size_t i = 0; i < (size_t)n; i++) {
         if (needs_noise) draw(options, (uint64_t)j + 1, first + i, image, model->draw);
         step_of_one(model, options, t, x + i * image, outputs + i * output,
@@ -102,10 +102,10 @@ static enum iddpm_status sample_round(struct job *job, uint64_t round)
     uint64_t first = batches_at(&job->batches, round, 0).first, next = batches_at(&job->batches, round + 1, 0).first;
     double here = (double)((next < job->batches.images ? next : job->batches.images) - first);
     int skip = job->options->skip, steps = job->model->diffusion->num_timesteps - skip;
+    const struct condition given = {.labels = job->labels};
     start_batch(job, batch);
     for (int j = 0; j < steps; j++) {
-        if (batch.n > 0)
-            sample_step(job->model, job->options, skip + j, batch.first, batch.n, job->x, job->labels, NULL);
+        if (batch.n > 0) sample_step(job->model, job->options, skip + j, batch.first, batch.n, job->x, &given, NULL);
         TRY(batches_go_on(job->parallel, IDDPM_OK));
         log_progress_show(&job->progress, (double)first + here * (j + 1) / steps, NULL);
     }

@@ -108,7 +108,7 @@ static int embedding(struct net *net, const struct unet_options *o)
     emb = net_linear(net, "time_embed.0", emb, 4 * o->model_channels, 0, NONE, NET_INIT_DEFAULT);
     emb = net_silu(net, emb);
     emb = net_linear(net, "time_embed.2", emb, 4 * o->model_channels, 0, NONE, NET_INIT_DEFAULT);
-    if (o->num_classes > 0) emb = net_label_embedding(net, "label_emb", emb, o->num_classes);
+    if (o->num_classes > 0) emb = net_label_embedding(net, "label_emb", emb, o->num_classes + o->null_class);
     return net_silu(net, emb);
 }
 

@@ -59,6 +59,10 @@ static enum iddpm_status check_heads(const struct config *config, const struct u
 
 static enum iddpm_status check_classes(const struct config *config, int classes, struct unet_options *o)
 {
+    o->null_class = config->model.label_dropout > 0;
+    if (o->null_class && !config->model.class_cond)
+        return config_error(config, "model.label_dropout",
+                            "without class_cond: true there are no classes to leave out");
     if (!config->model.class_cond) return IDDPM_OK;
     o->num_classes = (int)config->model.num_classes;
     if (o->num_classes == 0 && classes > 0) o->num_classes = classes;

@@ -139,13 +139,13 @@ static void a_prefix_can_be_skipped(void **state)
     enum { SKIP = 2, N = 2, IMAGE = SIZE * SIZE };
     struct model *model = open_model(0);
     const struct sample_options options = {.clip_denoised = true, .images = N, .seed = 6, .skip = SKIP, .label = -1};
-    const int64_t labels[N] = {0};
+    const struct condition given = {.labels = (const int64_t[N]){0}};
     double x[N * IMAGE];
     uint8_t pixels[N * IMAGE];
     struct samples *samples;
     must(sample_images(&ranks, model, &options, &samples));
     for (uint32_t i = 0; i < N; i++) rng_normal(&(struct rng){6, RNG_SAMPLE, 0, i}, IMAGE, x + i * IMAGE);
-    for (int j = SKIP; j < model->diffusion->num_timesteps; j++) sample_step(model, &options, j, 0, N, x, labels, NULL);
+    for (int j = SKIP; j < model->diffusion->num_timesteps; j++) sample_step(model, &options, j, 0, N, x, &given, NULL);
     signal_to_pixels(N * IMAGE, x, pixels);
     if (ranks.rank == 0) assert_memory_equal(samples->pixels, pixels, sizeof pixels);
     samples_destroy(samples);

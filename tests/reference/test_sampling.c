@@ -118,6 +118,7 @@ static void check_chain(struct chain *chain)
 {
     struct model *model = chain->model;
     size_t n = chain->batch * model->image;
+    const struct condition given = {.labels = chain->labels};
     struct array samples = reference_array(chain->reference, chain->group, "samples");
     struct array xstart = reference_array(chain->reference, chain->group, "pred_xstart");
     double *x = doubles(n), *pred_xstart = doubles(n), *first = doubles(n);
@@ -128,7 +129,7 @@ static void check_chain(struct chain *chain)
     rule_fill(RULE_INPUT, 1, 0, n, first); /* what is encoded */
     if (reverse) channels_last((int)chain->batch, model->channels, (size_t)model->pixels, first, x);
     for (size_t j = 0; j < chain->steps; j++) {
-        sample_step(model, &chain->options, (int)j, 0, (int)chain->batch, x, chain->labels, pred_xstart);
+        sample_step(model, &chain->options, (int)j, 0, (int)chain->batch, x, &given, pred_xstart);
         check_step(chain, &samples, "samples", j, x, TOLERANCE_SAMPLES);
         check_step(chain, &xstart, "pred_xstart", j, pred_xstart,
                    reverse ? TOLERANCE_XSTART_REVERSE : TOLERANCE_XSTART);
