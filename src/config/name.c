@@ -10,9 +10,6 @@ static const struct {
 } flags[] = {
     {"use_fp16", "is not carried: model.precision=bf16 stands in its place"},
     {"fp16_scale_growth", "is not carried: model.precision=bf16 needs no scaling of the loss"},
-    {"use_checkpoint", "is not carried yet: a smaller train.microbatch needs less memory"},
-    {"large_size", "is not carried yet: only the image network is, no super-resolution"},
-    {"small_size", "is not carried yet: only the image network is, no super-resolution"},
     {"data_dir", "is data.path here, a folder made by `iddpm import`"},
     {"model_path", "is an argument of `iddpm nll` and `iddpm sample`"},
     {"num_samples", "is an option of `iddpm nll` and `iddpm sample`"},

@@ -62,8 +62,7 @@ static void test_ends_of_names_list_the_candidates(void **state)
 {
     (void)state;
     refuse_override("steps=3", "on the command line: steps: which key is meant? diffusion.diffusion_steps, "
-                               "train.lr_anneal_steps, train.total_steps or "
-                               "train.save_steps");
+                               "train.lr_anneal_steps, train.total_steps, train.save_steps or train.sample_steps");
     refuse_override("rate=3", "on the command line: rate: which key is meant? train.ema_rate");
 }
 
@@ -73,8 +72,7 @@ static void test_flags_of_the_authors_that_are_no_keys(void **state)
     refuse_text("train: {use_fp16: True}\n",
                 "x.yaml:1: train.use_fp16: this flag of the authors' scripts is not carried: "
                 "model.precision=bf16 stands in its place");
-    static const char *const flags[] = {"use_checkpoint=True", "large_size=256", "small_size=64",
-                                        "fp16_scale_growth=1", "data_dir=x",     "use_ddim=True"};
+    static const char *const flags[] = {"fp16_scale_growth=1", "data_dir=x", "use_ddim=True"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         struct config *config;
         assert_int_equal(config_load(&config, NULL, 1, &flags[i]), IDDPM_USAGE);
