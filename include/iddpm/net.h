@@ -63,6 +63,9 @@ int net_bilinear(struct net *net, int x, int h, int w);
 int net_convert(struct net *net, int x, enum element element);
 int net_concat(struct net *net, int a, int b); /* along channels; a value may be concatenated once */
 void net_output(struct net *net, int x);       /* float32 */
+/* The content of x stays readable after net_forward, under this name (net_kept); it costs its memory in the arena. In
+ * training mode nothing is kept. */
+void net_keep(struct net *net, const char *name, int x);
 
 int net_channels(const struct net *net, int value);
 enum element net_precision(const struct net *net); /* bfloat16 when any value is */
@@ -132,6 +135,15 @@ int net_input_pitch(const struct net *net, int k);   /* floats between its posit
 const float *net_output_data(const struct net *net); /* [n][h][w][c], until the next forward */
 float *net_output_grad(struct net *net);             /* to be filled before net_backward */
 void net_forward(struct net *net, const struct net_run *run);
+/* What net_keep marked, in the order of its calls; of a finished network. */
+struct net_kept {
+    const char *name; /* the net's */
+    const void *data; /* [n][h][w] positions of c channels, `pitch` elements apart; of the last net_forward, until the
+                         next; NULL in a network that is only counted */
+    enum element element;
+    int h, w, c, pitch;
+};
+bool net_kept(const struct net *net, int i, struct net_kept *out); /* false: there are no more than i */
 /* After net_forward with the same run: grads[net_flat_size] += gradient, or = with run->set_grads. Training mode only.
  */
 void net_backward(struct net *net, const struct net_run *run, float *grads);

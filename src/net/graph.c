@@ -22,6 +22,7 @@ void net_destroy(struct net *net)
     free(net->ops);
     free(net->params);
     free(net->buffers);
+    free(net->kept);
     mem_unmap(net->arena);
     mem_unmap(net->packed);
     free(net->error);
@@ -156,6 +157,16 @@ int net_concat(struct net *net, int a, int b)
 void net_output(struct net *net, int x)
 {
     net->output = x;
+}
+
+void net_keep(struct net *net, const char *name, int x)
+{
+    if (net->mode != NET_INFERENCE || graph_broken(net, x) ||
+        !more(net, &net->kept, &net->room_kept, net->n_kept, sizeof *net->kept))
+        return;
+    struct kept *kept = &net->kept[net->n_kept++];
+    snprintf(kept->name, sizeof kept->name, "%s", name);
+    kept->value = x;
 }
 
 int net_channels(const struct net *net, int value)

@@ -74,6 +74,12 @@ struct param {
     double bound; /* of INIT_UNIFORM */
 };
 
+/* A value that stays readable after a forward pass. */
+struct kept {
+    char name[96];
+    int value;
+};
+
 struct net {
     int batch, threads;
     enum net_mode mode;
@@ -87,8 +93,9 @@ struct net {
     struct op *ops;
     struct param *params;
     struct buffer *buffers;
-    size_t n_values, n_ops, n_params, n_buffers;
-    size_t room_values, room_ops, room_params, room_buffers;
+    struct kept *kept;
+    size_t n_values, n_ops, n_params, n_buffers, n_kept;
+    size_t room_values, room_ops, room_params, room_buffers, room_kept;
     int output, dropouts;
     size_t flat_size, arena_floats, packed_floats;
     float *arena, *packed;

@@ -43,11 +43,19 @@ static bool is_sliced(const struct net *net, int v)
     return false;
 }
 
+static bool is_kept(const struct net *net, int v)
+{
+    for (size_t i = 0; i < net->n_kept; i++)
+        if (net->kept[i].value == v) return true;
+    return false;
+}
+
 /* Whether nobody reads what a group norm has read once it is done: it may write over it. */
 static bool can_write_over(const struct net *net, size_t op)
 {
     int x = net->ops[op].in[0], y = net->ops[op].out;
     if (net->ops[op].kind != &op_group_norm || net->mode == NET_TRAINING || x == net->output) return false;
+    if (is_kept(net, x)) return false;
     if (net->values[x].parent != NONE || net->values[y].parent != NONE || is_sliced(net, x)) return false;
     for (size_t i = 0; i < net->n_ops; i++) {
         if (net->ops[i].kind == &op_input && net->ops[i].out == x) return false; /* the caller's */
@@ -204,6 +212,7 @@ static void plan_lifetimes(struct net *net)
         }
     }
     touch(net, net->values[net->output].buffer, end_position(net));
+    for (size_t i = 0; i < net->n_kept; i++) touch(net, net->values[net->kept[i].value].buffer, end_position(net));
     touch(net, net->values[net->output].grad_buffer, n - 1); /* filled by the caller between the passes */
 }
 

@@ -48,6 +48,15 @@ float *net_output_grad(struct net *net)
     return tensor_grad(net, net->output).p;
 }
 
+bool net_kept(const struct net *net, int i, struct net_kept *out)
+{
+    if (i < 0 || (size_t)i >= net->n_kept) return false;
+    const struct kept *kept = &net->kept[i];
+    struct tensor t = tensor_value(net, kept->value);
+    *out = (struct net_kept){kept->name, net->arena ? t.p : NULL, t.element, t.h, t.w, t.c, t.pitch};
+    return true;
+}
+
 void graph_residual_backward(const struct net *net, const struct op *op, const struct net_run *run)
 {
     int residual = op->in[OP_RESIDUAL];
