@@ -121,4 +121,20 @@ enum iddpm_status npz_write(const char *path, int n, const struct npz_array *arr
 enum iddpm_status npz_read(const char *path, int *n, struct npz_array **arrays);
 void npz_free(int n, struct npz_array *arrays);
 
+/* Images as the authors' image_sample.py writes them, read in bounded memory (npz_images.c): arr_0 uint8 [n][h][w][c]
+ * or grey [n][h][w], and maybe arr_1, a label for each. */
+struct npz_images {
+    char *path;
+    uint64_t images;
+    int height, width, channels;
+    int64_t *labels;                  /* [images]; NULL: none */
+    char hash[65];                    /* SHA-256 of all pixels, then of the labels as int64, little endian */
+    struct npz_images_reader *reader; /* private */
+};
+/* Reads the whole file once, for checksum and hash. */
+enum iddpm_status npz_images_open(struct npz_images **out, const char *path);
+/* Images [first, first + count). Quick in ascending order; going back begins the file again. */
+enum iddpm_status npz_images_read(struct npz_images *images, uint64_t first, uint64_t count, uint8_t *out);
+void npz_images_close(struct npz_images *images); /* NULL is fine */
+
 #endif

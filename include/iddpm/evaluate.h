@@ -145,6 +145,24 @@ void nll_result_destroy(struct nll_result *result);
 /* Rank 0. vb_terms.npz, mse_terms.npz and xstart_mse_terms.npz in `folder`: means over images, as image_nll.py. */
 enum iddpm_status nll_write_npz(const struct nll *nll, const char *folder);
 
+/* ---- low-resolution images that samples are made from (base.c) --------------------------------------------------- */
+
+/* Images of a file as image_sample.py writes it: sample i is made from image i mod images, as the authors'
+ * super_res_sample.py does on one process. */
+struct base {
+    char *path, hash[65]; /* of the file's contents: struct npz_images */
+    uint64_t images;
+    int size, channels;
+    int64_t *labels;         /* [images]; NULL: none */
+    struct npz_images *file; /* private: rank 0's */
+};
+/* Collective. */
+enum iddpm_status base_open(struct base **out, const struct parallel *parallel, const char *path);
+void base_close(struct base *base); /* NULL is fine */
+/* Collective. The images of n samples from global index `first` on, uint8 [n][size][size][channels] on every rank. */
+enum iddpm_status base_read(struct base *base, const struct parallel *parallel, uint64_t first, uint64_t n,
+                            uint8_t *pixels);
+
 /* ---- samples (sample.c, sample_result.c) ------------------------------------------------------------------------- */
 
 enum sampling { SAMPLING_ANCESTRAL, SAMPLING_DDIM, SAMPLING_DDIM_REVERSE };
@@ -155,7 +173,9 @@ struct sample_options {
     bool clip_denoised;
     uint64_t images, seed;
     int skip;                  /* steps at the beginning of a chain that are left out (section 3.2 of the paper) */
-    int64_t label;             /* of every image of a class-conditional model; -1: random classes (RNG_CLASS) */
+    int64_t label;             /* of every image of a class-conditional model; -1: those of `base`, else random ones
+                                * (RNG_CLASS) */
+    struct base *base;         /* of a super-resolution model, else NULL */
     const struct noise *noise; /* NULL: Philox (RNG_SAMPLE; slot = image, step = draw) */
 };
 

@@ -6,7 +6,8 @@
 
 struct sample_command {
     struct inference inference;
-    const char *steps, *out;
+    const char *steps, *out, *base_path;
+    struct base *base;
     int64_t images, label, start; /* start: timestep, -1 for the last */
     bool ddim, npz;
     double eta;
@@ -20,6 +21,8 @@ static enum iddpm_status check(struct sample_command *command)
     if (command->steps) command->inference.respacing = command->steps;
     if (command->eta != 0 && !command->ddim)
         return iddpm_error(IDDPM_USAGE, "sample: --eta belongs to DDIM; give --ddim as well");
+    if (command->images == 0)
+        return iddpm_error(IDDPM_USAGE, "sample: --num: found '0'; at least one image must be asked for");
     const char *end = command->out ? strrchr(command->out, '.') : ".png";
     if (!end || strcmp(end, ".png") != 0)
         return iddpm_error(IDDPM_USAGE, "sample: --out %.200s: the picture is a PNG, so its name must end in .png",
@@ -27,7 +30,7 @@ static enum iddpm_status check(struct sample_command *command)
     return IDDPM_OK;
 }
 
-enum { IMAGES = 64 }; /* without --num */
+enum { IMAGES = 64 }; /* without --num and --base */
 
 /* RUN/samples/step-00001200.png, and in the name what is not default. */
 static enum iddpm_status name_result(struct sample_command *command)
@@ -47,7 +50,9 @@ static enum iddpm_status name_result(struct sample_command *command)
     if (command->eta != 0) result_name_add(name, "-eta%s", eta);
     if (command->start >= 0) result_name_add(name, "-start%lld", (long long)command->start);
     if (command->label >= 0) result_name_add(name, "-class%lld", (long long)command->label);
-    if (command->images != IMAGES) result_name_add(name, "-num%lld", (long long)command->images);
+    if (command->base) result_name_add(name, "-base-%.8s", command->base->hash);
+    if (command->images != (command->base ? (int64_t)command->base->images : IMAGES))
+        result_name_add(name, "-num%lld", (long long)command->images);
     return result_name_path(command->path, inference, "samples", name, ".png");
 }
 
@@ -80,6 +85,8 @@ static enum iddpm_status run(struct cli *cli, struct sample_command *command)
     struct inference *inference = &command->inference;
     int skip;
     TRY(inference_start(cli, cli->argv[0], inference));
+    if (command->base_path) TRY(base_open(&command->base, &cli->parallel, command->base_path));
+    if (command->images < 0) command->images = command->base ? (int64_t)command->base->images : IMAGES;
     TRY(parallel_agree(&cli->parallel, find_start(command, &skip)));
     TRY(parallel_agree(&cli->parallel, name_result(command)));
     TRY(inference_make_folder(cli, command->path));
@@ -91,6 +98,7 @@ static enum iddpm_status run(struct cli *cli, struct sample_command *command)
                                            .seed = (uint64_t)inference->seed,
                                            .skip = skip,
                                            .label = command->label,
+                                           .base = command->base,
                                            .noise = inference->noise};
     log_info("%lld samples of %s, %s of step %lld, %d %s", (long long)command->images, model->folder, model->weights,
              (long long)model->step, model->diffusion->num_timesteps - skip, command->ddim ? "DDIM steps" : "steps");
@@ -103,10 +111,10 @@ static enum iddpm_status run(struct cli *cli, struct sample_command *command)
 
 enum iddpm_status cmd_sample(struct cli *cli)
 {
-    struct sample_command command = {.images = IMAGES, .label = -1, .start = -1};
-    enum { OWN = 8 };
+    struct sample_command command = {.images = -1, .label = -1, .start = -1};
+    enum { OWN = 9 };
     struct option options[OWN + INFERENCE_OPTIONS] = {
-        {"num", "N", "number of images", .integer = &command.images, .min = 1},
+        {"num", "N", "number of images; -1: 64, or as many as --base has", .integer = &command.images, .min = -1},
         {"steps", "N", "number of timesteps, spread evenly; short for --respacing N", .text = &command.steps},
         {"ddim", NULL, "deterministic DDIM steps instead of ancestral ones", .flag = &command.ddim},
         {"eta", "E", "noise of DDIM steps, 0 to 1", .number = &command.eta, .min = 0, .max = 1},
@@ -115,6 +123,11 @@ enum iddpm_status cmd_sample(struct cli *cli)
          "the last",
          .integer = &command.start, .min = -1, .max = INT_MAX},
         {"class", "K", "class of every image; -1: random ones", .integer = &command.label, .min = -1},
+        {"base", "FILE",
+         "for a super-resolution model: NPZ file of the images to enlarge, as --npz writes it, in its order, with "
+         "their "
+         "classes; they are begun again when --num is larger",
+         .text = &command.base_path},
         {"out", "FILE", "picture; without it RUN/samples/step-N.png, with what is not default in its name",
          .text = &command.out},
         {"npz", NULL, "beside it also the NPZ file of the authors' image_sample.py", .flag = &command.npz},
@@ -130,6 +143,7 @@ enum iddpm_status cmd_sample(struct cli *cli)
     if (done) return IDDPM_OK;
     TRY(check(&command));
     enum iddpm_status status = run(cli, &command);
+    base_close(command.base);
     inference_end(&command.inference);
     return status;
 }

@@ -11,4 +11,12 @@ enum iddpm_status npz_stream_open(struct zip_stream *stream, const struct zip *z
                                   struct npz_array *array);
 size_t npz_bytes(const struct npz_array *array);
 
+/* Images as the authors' scripts write them (npz_images.c). The member of that name, or NULL. */
+const struct zip_member *npz_find(const struct zip *zip, const char *name);
+/* Opens arr_0, uint8 [n][h][w][c] or grey [n][h][w], whose shape is then [n][h][w][1]. zip_stream_close also after a
+ * failure. */
+enum iddpm_status npz_open_images(struct zip_stream *stream, const struct zip *zip, struct npz_array *array);
+/* arr_1, a label for each of so many images, into *labels (free()); NULL when there is none. */
+enum iddpm_status npz_labels(const struct zip *zip, uint64_t images, int64_t **labels);
+
 #endif

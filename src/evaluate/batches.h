@@ -29,6 +29,13 @@ static inline struct batch batches_at(const struct batches *b, uint64_t round, i
     return (struct batch){first, left < (uint64_t)b->batch ? (int)left : b->batch};
 }
 
+/* Of all ranks in a round. */
+static inline uint64_t batches_images(const struct batches *b, uint64_t round)
+{
+    uint64_t first = batches_at(b, round, 0).first, next = batches_at(b, round + 1, 0).first;
+    return (next < b->images ? next : b->images) - first;
+}
+
 /* Collective: the worst status of all ranks; IDDPM_STOPPED when all is well but some rank was asked to stop. */
 static inline enum iddpm_status batches_go_on(const struct parallel *parallel, enum iddpm_status status)
 {

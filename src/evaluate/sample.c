@@ -59,13 +59,17 @@ struct job {
     double *x;
     uint8_t *pixels, *gathered; /* the former of this rank's batch; the latter one image of every rank */
     int64_t *labels;            /* of this rank's batch */
+    uint8_t *base;              /* low-resolution images of a round, */
+    double *low_res;            /* and those of this rank's batch */
     struct samples *samples;
     struct log_progress progress;
 };
 
 static int64_t label_of(const struct job *job, uint64_t sample)
 {
+    const struct base *base = job->options->base;
     if (job->options->label >= 0) return job->options->label;
+    if (base && base->labels) return base->labels[sample % base->images];
     struct rng rng = {job->options->seed, RNG_CLASS, 0, (uint32_t)sample};
     return (int64_t)(rng_one_uniform(&rng) * job->model->unet.num_classes);
 }
@@ -77,6 +81,19 @@ static void start_batch(struct job *job, struct batch batch)
         draw(job->options, 0, batch.first + i, image, job->x + i * image);
         job->labels[i] = job->model->unet.num_classes > 0 ? label_of(job, batch.first + i) : 0;
     }
+}
+
+/* Collective. */
+static enum iddpm_status read_base(struct job *job, uint64_t round)
+{
+    struct base *base = job->options->base;
+    if (!base) return IDDPM_OK;
+    struct batch mine = batches_at(&job->batches, round, job->parallel->rank);
+    uint64_t first = batches_at(&job->batches, round, 0).first;
+    size_t image = (size_t)base->size * (size_t)base->size * (size_t)base->channels;
+    TRY(base_read(base, job->parallel, first, batches_images(&job->batches, round), job->base));
+    pixels_to_signal((size_t)mine.n * image, job->base + (size_t)(mine.first - first) * image, job->low_res);
+    return IDDPM_OK;
 }
 
 /* Collective. Image by image, so that no rank needs room for all that a round gives. */
@@ -99,10 +116,11 @@ static enum iddpm_status gather_round(struct job *job, uint64_t round)
 static enum iddpm_status sample_round(struct job *job, uint64_t round)
 {
     struct batch batch = batches_at(&job->batches, round, job->parallel->rank);
-    uint64_t first = batches_at(&job->batches, round, 0).first, next = batches_at(&job->batches, round + 1, 0).first;
-    double here = (double)((next < job->batches.images ? next : job->batches.images) - first);
+    uint64_t first = batches_at(&job->batches, round, 0).first;
+    double here = (double)batches_images(&job->batches, round);
     int skip = job->options->skip, steps = job->model->diffusion->num_timesteps - skip;
-    const struct condition given = {.labels = job->labels};
+    const struct condition given = {.labels = job->labels, .low_res = job->low_res};
+    TRY(read_base(job, round));
     start_batch(job, batch);
     for (int j = 0; j < steps; j++) {
         if (batch.n > 0) sample_step(job->model, job->options, skip + j, batch.first, batch.n, job->x, &given, NULL);
@@ -111,6 +129,34 @@ static enum iddpm_status sample_round(struct job *job, uint64_t round)
     }
     signal_to_pixels((size_t)batch.n * job->model->image, job->x, job->pixels);
     return gather_round(job, round);
+}
+
+static enum iddpm_status check_base(const struct model *model, const struct base *base, int64_t label)
+{
+    int size = model->unet.super_res, classes = model->unet.num_classes;
+    if (!base && size == 0) return IDDPM_OK;
+    if (!base)
+        return iddpm_error(IDDPM_USAGE, "the model of %s enlarges images of %dx%d pixels: give them (--base FILE.npz)",
+                           model->path, size, size);
+    if (size == 0)
+        return iddpm_error(IDDPM_USAGE, "the model of %s is no super-resolution model: it takes no images such as %s",
+                           model->path, base->path);
+    if (base->size != size || base->channels != model->channels)
+        return iddpm_error(IDDPM_USAGE,
+                           "%s has images of %dx%d pixels and %d channels, but the model of %s enlarges those of %dx%d "
+                           "and %d",
+                           base->path, base->size, base->size, base->channels, model->path, size, size,
+                           model->channels);
+    if (classes == 0 || label >= 0) return IDDPM_OK;
+    if (!base->labels)
+        return iddpm_error(IDDPM_USAGE, "%s has no classes (arr_1), which the class-conditional model of %s needs",
+                           base->path, model->path);
+    for (uint64_t i = 0; i < base->images; i++)
+        if (base->labels[i] < 0 || base->labels[i] >= classes)
+            return iddpm_error(IDDPM_USAGE,
+                               "%s: image %llu has class %lld, but the model of %s has the classes 0 to %d", base->path,
+                               (unsigned long long)i, (long long)base->labels[i], model->path, classes - 1);
+    return IDDPM_OK;
 }
 
 static enum iddpm_status check(const struct job *job)
@@ -129,8 +175,18 @@ static enum iddpm_status check(const struct job *job)
     if (options->label >= classes && classes > 0)
         return iddpm_error(IDDPM_USAGE, "the model of %s has the classes 0 to %d, not %lld", job->model->path,
                            classes - 1, (long long)options->label);
+    TRY(check_base(job->model, options->base, options->label));
     return noise_check(options->noise, (uint64_t)job->model->diffusion->num_timesteps + 1, options->images,
                        job->model->image);
+}
+
+static enum iddpm_status create_base(struct job *job)
+{
+    const struct base *base = job->options->base;
+    if (!base) return IDDPM_OK;
+    size_t batch = (size_t)job->model->batch, image = (size_t)base->size * (size_t)base->size * (size_t)base->channels;
+    TRY(mem_alloc(&job->base, (size_t)job->batches.ranks * batch * image, 1, "base images"));
+    return mem_alloc(&job->low_res, batch * image, sizeof(double), "base images");
 }
 
 static enum iddpm_status create_job(struct job *job)
@@ -138,6 +194,7 @@ static enum iddpm_status create_job(struct job *job)
     const struct model *model = job->model;
     size_t batch = (size_t)model->batch, all = batch * model->image;
     TRY(check(job));
+    TRY(create_base(job));
     TRY(mem_alloc(&job->x, all, sizeof(double), "samples"));
     TRY(mem_alloc(&job->pixels, all, 1, "samples"));
     TRY(mem_alloc(&job->labels, batch, sizeof *job->labels, "classes"));
@@ -170,6 +227,8 @@ enum iddpm_status sample_images(const struct parallel *parallel, struct model *m
     free(job.x);
     free(job.pixels);
     free(job.labels);
+    free(job.base);
+    free(job.low_res);
     free(job.gathered);
     return status;
 }

@@ -86,6 +86,10 @@ refuse 2 "--start-step 5: the timesteps of this chain are 0 to 4" run --steps 5 
 refuse 1 "cannot make this folder" run --out tiny.yaml/x/result.png
 refuse 2 "float32 or float64" run --noise three.npz
 
+# Images to enlarge are for models that do so.
+refuse 2 "is no super-resolution model: it takes no images such as three.npz" run --base three.npz
+refuse 1 "nothing.npz" run --base nothing.npz
+
 stops USR1 "100000 samples" "$iddpm" sample run --num 100000 --out stopped.png
 [ ! -e stopped.png ] || complain "a stopped job has written its result"
 [ -z "$(find . -name '*.tmp*')" ] || complain "left behind: $(find . -name '*.tmp*')"

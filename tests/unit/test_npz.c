@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char folder[PATH_SIZE];
 
@@ -59,6 +60,56 @@ static void compressed_arrays_are_read(void **state)
     assert_array(find(n, arrays, "arr_0"), STORE_U8, 4, (uint64_t[]){6, 4, 5, 3}, want, sizeof want);
     assert_array(find(n, arrays, "arr_1"), STORE_I64, 1, (uint64_t[]){6}, (int64_t[]){2, 0, 1, 2, 0, 2}, 48);
     npz_free(n, arrays);
+}
+
+/* In order, again from the front, and over a gap; stored and deflated. */
+static void images_are_read_in_order(void **state)
+{
+    static const char *const files[] = {"ours.npz", "data/npz/compressed.npz"};
+    enum { N = 6, IMAGE = 4 * 5 * 3 };
+    char path[PATH_SIZE], hash[65] = "";
+    uint8_t want[N * IMAGE], got[N * IMAGE];
+    (void)state;
+    for (size_t i = 0; i < sizeof want; i++) want[i] = (uint8_t)(i * 7);
+    const struct npz_array arrays[] = {{"arr_0", STORE_U8, 4, {N, 4, 5, 3}, want},
+                                       {"arr_1", STORE_I64, 1, {N}, (int64_t[]){2, 0, 1, 2, 0, 2}}};
+    assert_int_equal(path_join(path, folder, files[0]), IDDPM_OK);
+    assert_int_equal(npz_write(path, 2, arrays), IDDPM_OK);
+    for (int i = 0; i < 2; i++) {
+        struct npz_images *images;
+        if (i == 1) tests_path(path, files[1]);
+        assert_int_equal(npz_images_open(&images, path), IDDPM_OK);
+        assert_int_equal(images->images, N);
+        assert_int_equal(images->width, 5);
+        assert_memory_equal(images->labels, arrays[1].data, N * sizeof(int64_t));
+        static const uint64_t asked[][2] = {{0, 2}, {2, 1}, {5, 1}, {1, 3}, {0, N}, {N, 0}};
+        for (size_t k = 0; k < sizeof asked / sizeof *asked; k++) {
+            assert_int_equal(npz_images_read(images, asked[k][0], asked[k][1], got), IDDPM_OK);
+            assert_memory_equal(got, want + asked[k][0] * IMAGE, asked[k][1] * IMAGE);
+        }
+        assert_int_equal(npz_images_read(images, N - 1, 2, got), IDDPM_FAILED);
+        if (i == 0) strcpy(hash, images->hash);
+        assert_string_equal(images->hash, hash); /* of the contents, however they are packed */
+        npz_images_close(images);
+        if (i == 0) unlink(path);
+    }
+}
+
+static void files_without_images_are_refused(void **state)
+{
+    char path[PATH_SIZE];
+    struct npz_images *images;
+    (void)state;
+    const struct npz_array arrays[] = {{"arr_1", STORE_I64, 1, {1}, (int64_t[]){2}},
+                                       {"arr_0", STORE_F32, 4, {1, 1, 1, 1}, (float[]){0}}};
+    assert_int_equal(path_join(path, folder, "none.npz"), IDDPM_OK);
+    for (int n = 1; n <= 2; n++) {
+        assert_int_equal(npz_write(path, n, arrays), IDDPM_OK);
+        assert_int_equal(npz_images_open(&images, path), IDDPM_FAILED);
+        assert_non_null(strstr(iddpm_error_text(), n == 1 ? "no array arr_0" : "must be uint8 images"));
+        assert_null(images);
+    }
+    unlink(path);
 }
 
 static void what_is_written_comes_back(void **state)
@@ -160,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrays_of_numpy_are_read),   cmocka_unit_test(compressed_arrays_are_read),
+        cmocka_unit_test(images_are_read_in_order),   cmocka_unit_test(files_without_images_are_refused),
         cmocka_unit_test(what_is_written_comes_back), cmocka_unit_test(other_arrays_are_refused),
         cmocka_unit_test(changed_files_do_no_harm),   cmocka_unit_test(a_changed_number_is_noticed),
     };
