@@ -51,5 +51,39 @@ void unet_build(struct net *net, const struct unet_options *options);
 /* A finished network of these options. */
 enum iddpm_status unet_create(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,
                               int threads);
+/* The same without memory: it has its parameters' names and shapes, and counts, and cannot run. */
+enum iddpm_status unet_plan(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,
+                            int threads);
+
+/* ---- the options that tensors belong to (infer.c, fit.c) --------------------------------------------------------- */
+
+/* The options of the network whose parameters have these names and shapes (offsets are not looked at). What these
+ * cannot tell (unet_untold_keys) is taken from `like`, which may be NULL, where it is possible with the rest; else it
+ * is the authors' image size for this channel_mult or the smallest that halves often enough, one head, no dropout.
+ * Where as many channels go in as come out, 2 or 6 mean a super-resolution model, unless `like` has them all as
+ * in_channels. IDDPM_FAILED names the tensor that no network of this kind has, or lacks; that all tensors fit, unet_fit
+ * then says. */
+enum iddpm_status unet_options_infer(int n, const struct net_param *tensors, const struct unet_options *like,
+                                     struct unet_options *out);
+extern const char unet_untold_keys[]; /* "model.image_size, model.num_heads, ..." */
+
+/* How tensors differ from a network's parameters by name and shape. */
+#define UNET_FIT_SHOWN 3
+struct unet_fit {
+    int differences;
+    char first[UNET_FIT_SHOWN][320]; /* texts of the first ones, in the network's order */
+};
+/* `whose` network it is in the texts: "the configuration's". The options may be any; those that no network can have are
+ * an error. */
+enum iddpm_status unet_fit(const struct unet_options *options, const char *whose, int n,
+                           const struct net_param *tensors, struct unet_fit *out);
+
+/* The keys of a configuration that decide about names and shapes, with the values that give these options. */
+#define UNET_KEYS 12
+struct unet_key {
+    const char *key; /* "model.num_channels" */
+    char value[192]; /* as an override takes it */
+};
+void unet_options_keys(const struct unet_options *options, struct unet_key keys[UNET_KEYS]);
 
 #endif

@@ -68,17 +68,68 @@ static void print_weights(const struct checkpoint *checkpoint)
     info_row("size", "%.1f MB in %d arrays", (double)bytes / 1e6, checkpoint_count(checkpoint));
 }
 
-static enum iddpm_status info_checkpoint(const struct cli *cli, const char *path, int ranks)
+/* What was asked for instead of the whole report. */
+struct request {
+    int64_t ranks;
+    const char *files, *fits;
+    bool yaml, tensors;
+};
+
+/* With what a run finds out: channel_mult, leaves, ... */
+static enum iddpm_status print_yaml(const struct cli *cli, struct config *config)
+{
+    struct train_plan plan;
+    char *text;
+    TRY(cli_start(cli, config));
+    TRY(train_plan(config, NULL, 0, 1, &plan));
+    TRY(train_resolve(config, &plan));
+    TRY(config_text(config, &text));
+    fputs(text, stdout);
+    free(text);
+    return IDDPM_OK;
+}
+
+static enum iddpm_status fits(const struct cli *cli, const struct config *config, const char *path)
 {
     struct checkpoint *checkpoint;
-    struct config *config = NULL;
     TRY(checkpoint_open(&checkpoint, path));
+    printf("checkpoint %s\n", path);
+    enum iddpm_status status = info_fit(cli, config, checkpoint);
+    checkpoint_close(checkpoint);
+    return status;
+}
+
+/* *done: it was one of these, and is answered. */
+static enum iddpm_status answer(const struct cli *cli, struct config *config, const struct request *request, bool *done)
+{
+    *done = true;
+    if (request->files) return info_files(config, (int)request->ranks, request->files);
+    if (request->fits) return fits(cli, config, request->fits);
+    if (request->yaml) return print_yaml(cli, config);
+    if (request->tensors) return info_tensors(cli, config);
+    *done = false;
+    return IDDPM_OK;
+}
+
+static void print_checkpoint(const char *path, const struct checkpoint *checkpoint)
+{
     printf("checkpoint %s\n", path);
     info_row("step", "%" PRId64, checkpoint_step(checkpoint));
     print_weights(checkpoint);
+}
+
+static enum iddpm_status info_checkpoint(const struct cli *cli, const char *path, const struct request *request)
+{
+    struct checkpoint *checkpoint;
+    struct config *config = NULL;
+    bool done = false;
+    TRY(checkpoint_open(&checkpoint, path));
     enum iddpm_status status =
         config_parse(&config, path, checkpoint_config(checkpoint), cli->argc - 1, (const char *const *)cli->argv + 1);
-    if (status == IDDPM_OK) status = info_job(cli, config, ranks);
+    if (status == IDDPM_OK) status = answer(cli, config, request, &done);
+    if (!done) print_checkpoint(path, checkpoint);
+    if (status == IDDPM_OK && !done) status = info_fit(cli, config, checkpoint);
+    if (status == IDDPM_OK && !done) status = info_job(cli, config, (int)request->ranks);
     config_destroy(config);
     checkpoint_close(checkpoint);
     return status;
@@ -99,20 +150,17 @@ static enum iddpm_status print_checkpoints(const char *run)
     return status;
 }
 
-static enum iddpm_status info_config(const struct cli *cli, const char *path, const char *run, int ranks,
-                                     const char *files)
+static enum iddpm_status info_config(const struct cli *cli, const char *path, const char *run,
+                                     const struct request *request)
 {
     struct config *config;
+    bool done = false;
     TRY(config_load(&config, path, cli->argc - 1, (const char *const *)cli->argv + 1));
-    if (files) {
-        enum iddpm_status status = info_files(config, ranks, files);
-        config_destroy(config);
-        return status;
-    }
-    printf("%s %s\n", run ? "run" : "configuration", run ? run : path);
-    enum iddpm_status status = run ? config_set(config, "run.dir", run) : IDDPM_OK; /* it may have been moved */
-    if (status == IDDPM_OK && run) status = print_checkpoints(run);
-    if (status == IDDPM_OK) status = info_job(cli, config, ranks);
+    enum iddpm_status status = answer(cli, config, request, &done);
+    if (!done) printf("%s %s\n", run ? "run" : "configuration", run ? run : path);
+    if (status == IDDPM_OK && !done && run) status = config_set(config, "run.dir", run); /* it may have been moved */
+    if (status == IDDPM_OK && !done && run) status = print_checkpoints(run);
+    if (status == IDDPM_OK && !done) status = info_job(cli, config, (int)request->ranks);
     config_destroy(config);
     return status;
 }
@@ -130,34 +178,56 @@ static bool is_hdf5(const char *path)
     return same;
 }
 
+static enum iddpm_status check_request(const struct request *request, bool is_checkpoint)
+{
+    if (!!request->files + !!request->fits + request->yaml + request->tensors > 1)
+        return iddpm_error(IDDPM_USAGE, "info: --files, --fits, --yaml and --tensors: one at a time");
+    if (request->files && !request->ranks)
+        return iddpm_error(IDDPM_USAGE, "info: --files: of how many ranks? Give their number with --ranks N");
+    if ((request->files || request->fits) && is_checkpoint)
+        return iddpm_error(IDDPM_USAGE, "info: --%s: needs a configuration or a run, not a checkpoint",
+                           request->files ? "files" : "fits");
+    return IDDPM_OK;
+}
+
+static enum iddpm_status info(const struct cli *cli, const struct request *request)
+{
+    const char *target = cli->argv[0];
+    char path[PATH_SIZE];
+    bool is_checkpoint = is_hdf5(target);
+    TRY(check_request(request, is_checkpoint));
+    if (is_checkpoint) return info_checkpoint(cli, target, request);
+    if (!path_is_folder(target)) return info_config(cli, target, NULL, request);
+    TRY(path_join(path, target, "config.yaml"));
+    if (path_exists(path)) return info_config(cli, path, target, request);
+    if (cli->argc > 1 || request->ranks || request->fits || request->yaml || request->tensors)
+        return iddpm_error(IDDPM_USAGE,
+                           "info: %s holds no run (config.yaml), and a data set takes no keys, ranks and tensors",
+                           target);
+    return info_dataset(target);
+}
+
 enum iddpm_status cmd_info(struct cli *cli)
 {
-    int64_t ranks = 0;
-    const char *files = NULL;
+    struct request request = {0};
     const struct option options[] = {
-        {"ranks", "N", "makes every check of a training job on N ranks", .integer = &ranks, .min = 1, .max = INT_MAX},
+        {"ranks", "N", "makes every check of a training job on N ranks", .integer = &request.ranks, .min = 1,
+         .max = INT_MAX},
         {"files", "RANKS", "only lists the files of the data set, index first, that these ranks of N read: 0-3,8",
-         .text = &files}};
+         .text = &request.files},
+        {"fits", "CHECKPOINT", "only says whether this checkpoint's tensors are those of the configuration's network",
+         .text = &request.fits},
+        {"yaml", NULL, "only prints the whole configuration, as a run of it keeps it", .flag = &request.yaml},
+        {"tensors", NULL, "only prints names and shapes of the network's parameters, in their order",
+         .flag = &request.tensors}};
     const struct usage usage = {"CONFIG|RUN|CHECKPOINT|DATA [key=value ...]",
                                 "What a configuration, a run folder, a checkpoint or a data set is: sizes, parameters, "
                                 "multiply-adds per image,\n"
-                                "memory per rank, and what each rank has to do. Needs no mpirun.",
+                                "memory per rank, and what each rank has to do. Of a checkpoint also which "
+                                "configuration fits its tensors; the\nexit status is 1 when its own, with the given "
+                                "keys, does not. Needs no mpirun.",
                                 1, INT_MAX, OPTIONS(options)};
     bool done;
-    char path[PATH_SIZE];
     TRY(options_parse(cli, &usage, &done));
-    if (done) return IDDPM_OK;
-    const char *target = cli->argv[0];
-    if (files && !ranks)
-        return iddpm_error(IDDPM_USAGE, "info: --files: of how many ranks? Give their number with --ranks N");
-    if (is_hdf5(target) && files)
-        return iddpm_error(IDDPM_USAGE, "info: --files: needs a configuration or a run, not a checkpoint");
-    if (is_hdf5(target)) return info_checkpoint(cli, target, (int)ranks);
-    if (!path_is_folder(target)) return info_config(cli, target, NULL, (int)ranks, files);
-    TRY(path_join(path, target, "config.yaml"));
-    if (path_exists(path)) return info_config(cli, path, target, (int)ranks, files);
-    if (cli->argc > 1 || ranks)
-        return iddpm_error(IDDPM_USAGE, "info: %s holds no run (config.yaml), and a data set takes no keys and ranks",
-                           target);
-    return info_dataset(target);
+    return done ? IDDPM_OK : info(cli, &request);
 }

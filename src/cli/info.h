@@ -15,4 +15,10 @@ enum iddpm_status info_job(const struct cli *cli, struct config *config, int ran
  * training, one a line. */
 enum iddpm_status info_files(const struct config *config, int ranks, const char *list);
 
+/* Prints which configuration fits the tensors of a checkpoint, and whether `config` does; IDDPM_FAILED when it does
+ * not, after the first differences. */
+enum iddpm_status info_fit(const struct cli *cli, const struct config *config, const struct checkpoint *checkpoint);
+/* Prints the parameters of the configuration's network in their order, a line each: "NAME 128 3 3 3". */
+enum iddpm_status info_tensors(const struct cli *cli, const struct config *config);
+
 #endif

@@ -19,21 +19,13 @@ struct job {
 
 /* ---- the network ------------------------------------------------------------------------------------------------- */
 
-/* The network in training, without memory. */
-static enum iddpm_status count_network(const struct unet_options *options, int batch, struct net **out)
-{
-    TRY(net_create(out, batch, NET_TRAINING, kernels_threads()));
-    unet_build(*out, options);
-    return net_finish(*out, false);
-}
-
 static enum iddpm_status print_network(const struct job *job)
 {
     struct model_spec spec;
     struct net *net = NULL;
     TRY(model_spec_from_config(job->config, job->data ? job->data->classes : -1, NULL, &spec));
     const struct unet_options *unet = &spec.unet;
-    enum iddpm_status status = count_network(unet, 1, &net);
+    enum iddpm_status status = unet_plan(&net, unet, 1, NET_TRAINING, kernels_threads());
     if (status == IDDPM_OK) {
         info_row("network", "image %dx%d, channels %d in, %d out, classes %d", unet->image_size, unet->image_size,
                  unet->in_channels, unet->out_channels, unet->num_classes);
@@ -124,7 +116,8 @@ static enum iddpm_status check_paths(const struct job *job)
 static enum iddpm_status print_memory(const struct job *job)
 {
     struct net *net = NULL;
-    enum iddpm_status status = count_network(&job->plan.spec.unet, job->plan.microbatch, &net);
+    enum iddpm_status status =
+        unet_plan(&net, &job->plan.spec.unet, job->plan.microbatch, NET_TRAINING, kernels_threads());
     struct train_memory m = {0};
     if (status == IDDPM_OK) m = train_memory(job->config, &job->plan, job->data, net);
     net_destroy(net);

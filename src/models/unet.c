@@ -134,14 +134,26 @@ void unet_build(struct net *net, const struct unet_options *o)
     net_output(net, net_conv3x3(net, "out.2", h, o->out_channels, 1, NONE, NET_INIT_ZERO));
 }
 
-enum iddpm_status unet_create(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,
-                              int threads)
+static enum iddpm_status create(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,
+                                int threads, bool allocate)
 {
     TRY(net_create(out, batch, mode, threads));
     unet_build(*out, options);
-    enum iddpm_status status = net_finish(*out, true);
+    enum iddpm_status status = net_finish(*out, allocate);
     if (status == IDDPM_OK) return status;
     net_destroy(*out);
     *out = NULL;
     return status;
+}
+
+enum iddpm_status unet_create(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,
+                              int threads)
+{
+    return create(out, options, batch, mode, threads, true);
+}
+
+enum iddpm_status unet_plan(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,
+                            int threads)
+{
+    return create(out, options, batch, mode, threads, false);
 }

@@ -20,4 +20,8 @@ static inline bool unet_attends(const struct unet_options *o, int ds)
     return false;
 }
 
+/* The authors' multipliers for images of 32, 64 and 256 pixels into mult[UNET_LEVELS_MAX]; returns how many, 0 for any
+ * other size. */
+int unet_authors_channel_mult(int image_size, int *mult);
+
 #endif

@@ -3,19 +3,25 @@
 
 #include <string.h>
 
-static enum iddpm_status channel_mult(const struct config *config, struct unet_options *out)
+int unet_authors_channel_mult(int image_size, int *mult)
 {
     static const struct {
         int size, n, mult[6];
     } authors[] = {{256, 6, {1, 1, 2, 2, 4, 4}}, {64, 4, {1, 2, 3, 4}}, {32, 4, {1, 2, 2, 2}}};
+    for (size_t k = 0; k < sizeof authors / sizeof *authors; k++) {
+        if (authors[k].size != image_size) continue;
+        memcpy(mult, authors[k].mult, sizeof authors[k].mult);
+        return authors[k].n;
+    }
+    return 0;
+}
+
+static enum iddpm_status channel_mult(const struct config *config, struct unet_options *out)
+{
     const struct int_list *list = &config->model.channel_mult;
     out->n_mult = list->n;
     for (int i = 0; i < list->n; i++) out->channel_mult[i] = (int)list->v[i];
-    for (size_t k = 0; list->n == 0 && k < sizeof authors / sizeof *authors; k++)
-        if (authors[k].size == out->image_size) {
-            out->n_mult = authors[k].n;
-            memcpy(out->channel_mult, authors[k].mult, sizeof authors[k].mult);
-        }
+    if (list->n == 0) out->n_mult = unet_authors_channel_mult(out->image_size, out->channel_mult);
     if (out->n_mult > 0) return IDDPM_OK;
     return config_error(
         config, "model.channel_mult",
