@@ -5,12 +5,12 @@
   convert_checkpoint.py to-pt CHECKPOINT.h5 FOLDER [--fp16]
 
 to-iddpm takes modelN.pt (of a folder the newest), and beside it every ema_RATE_N.pt, and optN.pt where there is one.
-modelN.pt was written after N + 1 updates, so the checkpoint's step is N + 1. The rates found become train.ema_rate. Any
-other file, such as a released one, or an ema_RATE_N.pt, is a single set of weights: params and all EMAs are that; its step
-is --step. Without an optimiser its moments are zero, and it has made no updates. OUT.h5 is one checkpoint; any other name
-is the folder of a run, which `iddpm train RUN` continues. CONFIG is that of the model (jobs/configs has those of the
-released ones), and key=value change it, as for iddpm train; model.num_classes becomes the number of rows of
-label_emb.weight.
+modelN.pt was written after N + 1 updates, so the checkpoint's step is N + 1. The rates found become train.ema_rate.
+Any other file, such as a released one, or an ema_RATE_N.pt, is a single set of weights: params and all EMAs are that;
+its step is --step. Without an optimiser its moments are zero, and it has made no updates. OUT.h5 is one checkpoint; any
+other name is the folder of a run, which `iddpm train RUN` continues. CONFIG is that of the model (jobs/configs has
+those of the released ones), and key=value change it, as for iddpm train; model.num_classes becomes the number of rows
+of label_emb.weight.
 
 to-pt writes modelN.pt, ema_RATE_N.pt and optN.pt of a checkpoint of step N + 1 for the authors' --resume_checkpoint;
 with --fp16 the optimiser's as their --use_fp16 True reads it.
@@ -170,6 +170,11 @@ class Source:
         return [(rate, self.emas[rate]) for rate in known + sorted(set(self.emas) - set(known))]
 
 
+def zeros(shapes):
+    for name, shape in shapes.items():
+        yield name, np.zeros(shape, np.float32)
+
+
 class Moments:
     """AdamW's state: a tensor for each parameter, or, as of the fp16 optimiser, all in one (make_master_params)."""
 
@@ -205,12 +210,13 @@ class Moments:
 
     def arrays(self, what):
         """name, array; in the parameters' order"""
+        if not self.state:
+            yield from zeros(self.shapes)
+            return
         at = 0
         for i, (name, shape) in enumerate(self.shapes.items()):
             size = int(np.prod(shape))
-            if not self.state:
-                yield name, np.zeros(shape, np.float32)
-            elif self.flat:
+            if self.flat:
                 yield name, array_of(self.part(0, what)[at:at + size]).reshape(shape)
             else:
                 yield name, array_of(self.part(i, what))
@@ -384,8 +390,7 @@ def write_arrays(writer, source, weights, shapes, rates):
     weights.clear()
     moments = Moments(source.optimizer, shapes) if source.optimizer else None
     for what in ("exp_avg", "exp_avg_sq"):
-        pairs = moments.arrays(what) if moments else ((name, np.zeros(shape, np.float32)) for name, shape in shapes.items())
-        for name, array in pairs:
+        for name, array in moments.arrays(what) if moments else zeros(shapes):
             writer.write(f"optimizer/{what}/{name}", array)
     if moments:
         print(f"optimizer: {source.optimizer.name}, {moments.updates} updates{', of the fp16 layout' * moments.flat}")

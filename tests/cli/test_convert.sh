@@ -1,6 +1,6 @@
 #!/bin/bash
-# jobs/convert_checkpoint.py: the authors' files, made here with PyTorch, to checkpoints and runs that every command takes,
-# and back. (tests/authors does it with the authors' own code.)
+# jobs/convert_checkpoint.py: the authors' files, made here with PyTorch, to checkpoints and runs that every command
+# takes, and back. (tests/authors does it with the authors' own code.)
 . "$(dirname "$0")/../support/shell.sh"
 . "$here/tests/support/tiny_run.sh"
 export IDDPM=$iddpm

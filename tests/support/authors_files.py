@@ -1,5 +1,5 @@
-"""For cli/test_convert.sh: files as the authors' TrainLoop leaves them, made with PyTorch alone from checkpoints of ours,
-and conversions compared value by value. Works in the current folder; a line for each failure, and status 1.
+"""For cli/test_convert.sh: files as the authors' TrainLoop leaves them, made with PyTorch alone from checkpoints of
+ours, and conversions compared value by value. Works in the current folder; a line for each failure, and status 1.
 
 usage: authors_files.py REPOSITORY
 """
@@ -152,7 +152,8 @@ def older_files(ours):
     got, want = arrays("flat/checkpoints/step-00000004.h5"), arrays(ours)
     same(group(got, "optimizer"), group(want, "optimizer"), "flat moments")
     same(group(got, "ema"), {"0.9/" + name: value for name, value in group(want, "ema/0.9").items()}, "older EMA")
-    same(group(got, "params"), {name: tensor.float().detach().numpy() for name, tensor in half.items()}, "half precision")
+    single = {name: tensor.float().detach().numpy() for name, tensor in half.items()}
+    same(group(got, "params"), single, "half precision")
     if (got["train/updates"], got["train/skipped"], got["train/step"]) != (3, 1, 4):
         complain(f"updates {got['train/updates']}, skipped {got['train/skipped']}, step {got['train/step']}")
     works("to-pt", ours, "fp16", "--fp16")
