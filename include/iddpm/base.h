@@ -69,6 +69,9 @@ enum rng_purpose {
     RNG_CLASS,            /* random classes of samples; slot = sample */
     RNG_TEST,             /* tests and benchmarks */
     RNG_STRATUM,          /* timestep of a likelihood evaluation in a stratum; slot = image, step = stratum */
+    RNG_FLIP,             /* whether an image of a training step is mirrored; slot = image in the global batch */
+    RNG_LABEL,            /* whether it is trained without its class */
+    RNG_SPREAD,           /* timesteps spread evenly over a batch: their one random number, and the order of slots */
     RNG_DROPOUT = 1 << 16 /* + layer number */
 };
 

@@ -101,10 +101,16 @@ uint64_t leaf_reader_images(const struct leaf_reader *reader);
 /* Images number k, k + 1, ... of the stream. labels may be NULL. */
 enum iddpm_status leaf_reader_get(struct leaf_reader *reader, uint64_t k, int count, uint8_t *images, int64_t *labels);
 
-/* x / 127.5 - 1 in double, n bytes */
+/* (pixels.c) x / 127.5 - 1 in double, n bytes */
 void pixels_to_signal(size_t n, const uint8_t *pixels, double *x);
 /* uint8 by truncation of clamp((x + 1) 127.5, 0, 255), as the authors' image_sample.py */
 void signal_to_pixels(size_t n, const double *x, uint8_t *pixels);
+/* A square image [size][size][channels] as a smaller one [small][small][channels] of means over areas that may overlap:
+ * output row i is of the input rows from floor(i size / small) to before ceil((i + 1) size / small), as PyTorch's
+ * F.interpolate(mode="area") in the authors' super_res_train.py. */
+void signal_area_average(int size, int channels, const double *x, int small, double *out);
+/* Mirrors an image [height][width][channels] left to right, in place. */
+void pixels_mirror(int height, int width, int channels, uint8_t *pixels);
 
 /* ---- NPZ (npz.c) ------------------------------------------------------------------------------------------------- */
 

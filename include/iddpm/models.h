@@ -29,6 +29,15 @@ struct unet_options {
     int super_res; /* size of a second input, enlarged and put behind the first (SuperResModel); 0: none */
 };
 
+/* Elements of the small image that a super-resolution network enlarges; 0 of another one. */
+static inline size_t low_res_elements(const struct unet_options *options)
+{
+    return (size_t)options->super_res * (size_t)options->super_res * (size_t)options->in_channels;
+}
+
+/* Pixels of a side: model.image_size, or the large_size of a super-resolution model where it is given. */
+int image_size_from_config(const struct config *config);
+
 /* From the groups model and diffusion (out_channels doubles with learn_sigma); channel_mult and attention resolutions
  * as the authors' script_util.py. `classes`: of the data set, for model.num_classes 0; -1 when the data set is unknown.
  * Every combination that no network can have is an error naming the key: channels by 32, heads, sizes that do not
@@ -47,6 +56,9 @@ enum iddpm_status model_spec_from_config(const struct config *config, int classe
 /* Appends the network to `net`: input 0 [n][size][size][in_channels] (with super_res input 1, the small image), output
  * [n][size][size][out_channels]. The caller then calls net_finish, which reports errors. */
 void unet_build(struct net *net, const struct unet_options *options);
+
+/* Fills input k of a finished network: n images x [n][size][size][in_channels] and, up to `batch`, blank ones. */
+void unet_set_input(struct net *net, const struct unet_options *options, int k, int n, int batch, const double *x);
 
 /* A finished network of these options. */
 enum iddpm_status unet_create(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,

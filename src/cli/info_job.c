@@ -25,10 +25,13 @@ static enum iddpm_status print_network(const struct job *job)
     struct net *net = NULL;
     TRY(model_spec_from_config(job->config, job->data ? job->data->classes : -1, NULL, &spec));
     const struct unet_options *unet = &spec.unet;
+    int size = unet->image_size;
+    char kind[64] = "";
     enum iddpm_status status = unet_plan(&net, unet, 1, NET_TRAINING, kernels_threads());
     if (status == IDDPM_OK) {
-        info_row("network", "image %dx%d, channels %d in, %d out, classes %d", unet->image_size, unet->image_size,
-                 unet->in_channels, unet->out_channels, unet->num_classes);
+        if (unet->super_res) snprintf(kind, sizeof kind, "super-resolution %d -> %d, ", unet->super_res, size);
+        info_row("network", "%simage %dx%d, channels %d in, %d out, classes %d", kind, size, size, unet->in_channels,
+                 unet->out_channels, unet->num_classes);
         info_row("parameters", "%" PRIu64 " in %d tensors", net_parameters(net), net_param_count(net));
         info_row("multiply-adds", "%" PRIu64 " per image, forward", net_macs(net));
     }
@@ -73,8 +76,8 @@ static enum iddpm_status check_eval_data(const struct job *job)
         return IDDPM_OK;
     }
     enum iddpm_status status = IDDPM_OK;
-    if (data->height != job->config->model.image_size || data->width != job->config->model.image_size ||
-        data->channels != job->config->model.in_channels)
+    int size = image_size_from_config(job->config);
+    if (data->height != size || data->width != size || data->channels != job->config->model.in_channels)
         status =
             config_error(job->config, "data.eval_path", "its images are %dx%d with %d channels, not as the model's",
                          data->height, data->width, data->channels);

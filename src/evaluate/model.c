@@ -2,7 +2,6 @@
 #include "iddpm/evaluate.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static enum iddpm_status create_parts(struct model *model, const struct model_spec *spec, int threads)
 {
@@ -48,10 +47,8 @@ void model_destroy(struct model *model)
 /* With model->timesteps. */
 static const float *run(struct model *model, int n, const double *x_t, const struct condition *given)
 {
-    size_t used = (size_t)n * model->image, all = (size_t)model->batch * model->image;
-    float *input = net_input_data(model->net, 0);
-    for (size_t k = 0; k < used; k++) input[k] = (float)x_t[k];
-    memset(input + used, 0, (all - used) * sizeof *input);
+    unet_set_input(model->net, &model->unet, 0, n, model->batch, x_t);
+    if (model->unet.super_res) unet_set_input(model->net, &model->unet, 1, n, model->batch, given->low_res);
     for (int i = 0; i < model->batch; i++) model->labels[i] = given->labels && i < n ? given->labels[i] : 0;
     const struct net_run run = {.n = model->batch, .timesteps = model->timesteps, .labels = model->labels};
     watchdog_at("running the network", -1);

@@ -13,10 +13,10 @@ struct job {
     const struct nll_options *options;
     struct batches batches;
     int steps;       /* columns */
-    uint8_t *pixels; /* of this rank's batch, like the next five */
+    uint8_t *pixels; /* of this rank's batch, like the next six */
     int64_t *labels;
     int *timesteps;
-    double *x_start, *x_t, *noise;
+    double *x_start, *x_t, *noise, *low_res; /* the last of a super-resolution model */
     /* [batch][steps + 1]: the terms of an image, column 0 the last timestep, then its prior as a `vb`: what travels to
      * rank 0 */
     struct bpd_terms *terms, *gathered; /* the latter [ranks][steps + 1]: one image of every rank */
@@ -47,9 +47,14 @@ static enum iddpm_status read_images(struct job *job, struct batch batch)
     watchdog_at("reading images", -1);
     TRY(dataset_read(job->data, batch.first, (uint64_t)batch.n, job->pixels, job->labels));
     TRY(check_labels(job, batch.n));
+    const struct unet_options *unet = &job->model->unet;
     pixels_to_signal((size_t)batch.n * image, job->pixels, job->x_start);
-    for (size_t i = 0; i < (size_t)batch.n; i++)
-        job->terms[i * row + (size_t)job->steps].vb = prior_bpd(job->model->diffusion, image, job->x_start + i * image);
+    for (size_t i = 0; i < (size_t)batch.n; i++) {
+        const double *x_start = job->x_start + i * image;
+        job->terms[i * row + (size_t)job->steps].vb = prior_bpd(job->model->diffusion, image, x_start);
+        signal_area_average(unet->image_size, unet->in_channels, x_start, unet->super_res,
+                            job->low_res + i * low_res_elements(unet));
+    }
     return IDDPM_OK;
 }
 
@@ -59,7 +64,7 @@ static void measure_column(struct job *job, struct batch batch, int column)
     const struct diffusion *diffusion = model->diffusion;
     size_t image = model->image, row = (size_t)job->steps + 1;
     size_t output = (size_t)model->pixels * (size_t)diffusion_output_channels(diffusion, model->channels);
-    const struct condition given = {.labels = job->labels};
+    const struct condition given = {.labels = job->labels, .low_res = job->low_res};
     int *timesteps = job->timesteps;
     for (size_t i = 0; i < (size_t)batch.n; i++) {
         int t = nll_stratum_draw(job->nll->first, job->steps - 1 - column, job->options->seed, batch.first + i);
@@ -215,6 +220,7 @@ static enum iddpm_status create_job(struct job *job)
     TRY(mem_alloc(&job->x_start, all, sizeof(double), "images"));
     TRY(mem_alloc(&job->x_t, all, sizeof(double), "noised images"));
     TRY(mem_alloc(&job->noise, all, sizeof(double), "noise"));
+    TRY(mem_alloc(&job->low_res, batch * low_res_elements(&job->model->unet), sizeof(double), "low-resolution images"));
     TRY(mem_alloc(&job->terms, batch * row, sizeof *job->terms, "terms of the bound"));
     TRY(mem_alloc(&job->gathered, (size_t)job->batches.ranks * row, sizeof *job->terms, "terms of the bound"));
     TRY(mem_alloc(&job->nll, 1, sizeof *job->nll, "a likelihood"));
@@ -228,8 +234,8 @@ static enum iddpm_status create_job(struct job *job)
 
 static void destroy_job(struct job *job)
 {
-    void *buffers[] = {job->pixels, job->labels, job->timesteps, job->x_start,
-                       job->x_t,    job->noise,  job->terms,     job->gathered};
+    void *buffers[] = {job->pixels, job->labels,  job->timesteps, job->x_start, job->x_t,
+                       job->noise,  job->low_res, job->terms,     job->gathered};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
     nll_part_destroy(&job->part);
 }

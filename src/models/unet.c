@@ -134,6 +134,15 @@ void unet_build(struct net *net, const struct unet_options *o)
     net_output(net, net_conv3x3(net, "out.2", h, o->out_channels, 1, NONE, NET_INIT_ZERO));
 }
 
+void unet_set_input(struct net *net, const struct unet_options *options, int k, int n, int batch, const double *x)
+{
+    size_t size = (size_t)(k ? options->super_res : options->image_size), channels = (size_t)options->in_channels;
+    size_t pitch = (size_t)net_input_pitch(net, k), used = (size_t)n * size * size, all = (size_t)batch * size * size;
+    float *input = net_input_data(net, k);
+    for (size_t i = 0; i < all; i++)
+        for (size_t c = 0; c < channels; c++) input[i * pitch + c] = i < used ? (float)x[i * channels + c] : 0;
+}
+
 static enum iddpm_status create(struct net **out, const struct unet_options *options, int batch, enum net_mode mode,
                                 int threads, bool allocate)
 {

@@ -30,6 +30,30 @@ static enum iddpm_status channel_mult(const struct config *config, struct unet_o
         out->image_size);
 }
 
+int image_size_from_config(const struct config *config)
+{
+    return (int)(config->model.large_size ? config->model.large_size : config->model.image_size);
+}
+
+#define DEFAULT_SIZE 64 /* of model.image_size; a configuration told to other ranks has it as if it had been set */
+
+static enum iddpm_status choose_sizes(const struct config *config, struct unet_options *out)
+{
+    int64_t small = config->model.small_size, large = config->model.large_size, image = config->model.image_size;
+    if (large && !small)
+        return config_error(config, "model.large_size",
+                            "belongs to a super-resolution model: set model.small_size, the size of the images that it "
+                            "enlarges, as well, or model.image_size instead");
+    if (large && large != image && image != DEFAULT_SIZE)
+        return config_error(config, "model.large_size", "is %lld, but model.image_size is %lld: give one of them",
+                            (long long)large, (long long)image);
+    out->image_size = image_size_from_config(config);
+    out->super_res = (int)small;
+    if (small < out->image_size) return IDDPM_OK;
+    return config_error(config, "model.small_size", "%lld is not smaller than the %d pixels to which it is enlarged",
+                        (long long)small, out->image_size);
+}
+
 static enum iddpm_status check_sizes(const struct config *config, const struct unet_options *o)
 {
     if (o->model_channels % 32)
@@ -92,7 +116,7 @@ static enum conv_choice kernels_choice(const char *word)
 enum iddpm_status unet_options_from_config(const struct config *config, int classes, struct unet_options *out)
 {
     memset(out, 0, sizeof *out);
-    out->image_size = (int)config->model.image_size;
+    TRY(choose_sizes(config, out));
     out->in_channels = (int)config->model.in_channels;
     out->out_channels = out->in_channels * (config->diffusion.learn_sigma ? 2 : 1);
     out->model_channels = (int)config->model.num_channels;

@@ -1,44 +1,12 @@
-/* The gradient of this rank's leaves: noise, loss and backward pass of their images. */
+/* The gradient of this rank's leaves: forward pass, loss and backward pass of their images. */
 #include "step.h"
 
 #include "iddpm/kernels.h"
 
-static struct rng step_rng(const struct trainer *t, uint32_t purpose, uint32_t slot)
-{
-    return (struct rng){(uint64_t)t->config->run.seed, purpose, (uint32_t)t->state->step, slot};
-}
-
-static size_t image_size(const struct trainer *t)
-{
-    return (size_t)t->data->height * (size_t)t->data->width * (size_t)t->data->channels;
-}
-
-/* Timesteps, noise and x_t of `count` images from slot `first` of the global batch on; x_t goes to the network's input.
- */
-static void noise_images(struct trainer *t, uint32_t first, int count, struct image_terms *terms)
-{
-    size_t n = image_size(t);
-    float *input = net_input_data(t->net, 0);
-    for (int i = 0; i < count; i++) {
-        uint32_t slot = first + (uint32_t)i;
-        struct rng draw = step_rng(t, RNG_TIMESTEP, slot), noise = step_rng(t, RNG_NOISE, slot);
-        double *eps = t->noise + (size_t)i * n, *x_t = t->x_t + (size_t)i * n;
-        int time;
-        sampler_draw(t->state->sampler, rng_one_uniform(&draw), &time, &terms[i].weight);
-        terms[i].t = time;
-        t->slots[i] = slot;
-        t->timesteps[i] = diffusion_model_timestep(t->diffusion, time);
-        rng_normal(&noise, n, eps);
-        pixels_to_signal(n, t->pixels + (size_t)i * n, t->x_start);
-        q_sample(t->diffusion, time, n, t->x_start, eps, x_t);
-        for (size_t k = 0; k < n; k++) input[(size_t)i * n + k] = (float)x_t[k];
-    }
-}
-
 /* Losses, and the gradient of mean(loss weight) over the global batch with respect to the network's output. */
 static void losses_of(struct trainer *t, int count, struct image_terms *terms)
 {
-    size_t n = image_size(t);
+    size_t n = image_elements(t);
     int channels = t->data->channels, pixels = t->data->height * t->data->width;
     size_t out = (size_t)pixels * (size_t)diffusion_output_channels(t->diffusion, channels);
     for (int i = 0; i < count; i++) {
@@ -142,7 +110,7 @@ static enum iddpm_status leaf_gradient(struct trainer *t, int leaf)
         watchdog_at("agreement before a microbatch", t->state->step);
         TRY(agree_to_go_on(t, status));
         watchdog_at("forward pass", t->state->step);
-        noise_images(t, (uint32_t)((t->plan.leaves.first + leaf) * images + first), count, terms);
+        prepare_images(t, (uint32_t)((t->plan.leaves.first + leaf) * images + first), count, terms);
         struct net_run run = {.n = count,
                               .timesteps = t->timesteps,
                               .labels = t->labels,

@@ -12,7 +12,8 @@ static size_t buffer_bytes(const struct config *config, const struct train_plan 
     const struct unet_options *unet = &plan->spec.unet;
     size_t pixels = (size_t)unet->image_size * (size_t)unet->image_size * (size_t)unet->in_channels;
     size_t batch = (size_t)config->train.batch_size, mine = (size_t)plan->leaves.count * (size_t)plan->leaves.images;
-    size_t image = pixels * (1 + 2 * sizeof(double)) + sizeof(int64_t) + sizeof(double) + sizeof(uint32_t);
+    size_t image = pixels * (1 + 2 * sizeof(double)) + sizeof(int64_t) + sizeof(double) + sizeof(uint32_t) +
+                   low_res_elements(unet) * sizeof(double);
     size_t terms = sizeof(struct image_terms), squares = (size_t)(plan->leaves.count + plan->leaves.total);
     return (size_t)plan->microbatch * image + pixels * sizeof(double) + mine * terms +
            batch * (terms + sizeof(int) + sizeof(double)) + squares * sizeof(double);

@@ -4,9 +4,10 @@
 
 static enum iddpm_status check_data(const struct config *config, const struct dataset *data)
 {
-    if (data->height != data->width || data->width != config->model.image_size)
-        return config_error(config, "model.image_size", "is %lld, but the images of %s are %dx%d",
-                            (long long)config->model.image_size, data->folder, data->height, data->width);
+    int size = image_size_from_config(config);
+    if (data->height != data->width || data->width != size)
+        return config_error(config, config->model.large_size ? "model.large_size" : "model.image_size",
+                            "is %d, but the images of %s are %dx%d", size, data->folder, data->height, data->width);
     if (data->channels != config->model.in_channels)
         return config_error(config, "model.in_channels", "is %lld, but the images of %s have %d",
                             (long long)config->model.in_channels, data->folder, data->channels);
@@ -66,8 +67,11 @@ enum iddpm_status train_plan(const struct config *config, const struct dataset *
 
 enum iddpm_status train_resolve(struct config *config, const struct train_plan *plan)
 {
-    char text[256] = "";
+    char text[256];
     int used = 0;
+    snprintf(text, sizeof text, "%d", plan->spec.unet.image_size);
+    TRY(config_set(config, "model.image_size", text));
+    text[0] = 0;
     for (int i = 0; i < plan->spec.unet.n_mult; i++)
         used +=
             snprintf(text + used, sizeof text - (size_t)used, "%s%d", i ? "," : "", plan->spec.unet.channel_mult[i]);

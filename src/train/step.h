@@ -56,9 +56,10 @@ struct trainer {
     struct reducer *reducer; /* of the tree; NULL for MPI_Allreduce */
     double *squares;         /* of the gradient, of each block */
     struct noise_scale noise_scale;
+    double *x_start; /* one image */
     uint8_t *pixels; /* of a microbatch, like the next six */
     int64_t *labels;
-    double *x_start, *x_t, *noise, *timesteps;
+    double *x_t, *noise, *timesteps, *low_res; /* the last of a super-resolution model */
     uint32_t *slots;
     struct image_terms *terms, *all_terms; /* of this rank's images and of the whole batch, in slot order */
     int *all_t;                            /* the same for the sampler */
@@ -72,6 +73,16 @@ struct trainer {
  * so that an error up to there is one of all ranks; other errors are still to be agreed on. */
 enum iddpm_status trainer_create(struct trainer *trainer);
 void trainer_destroy(struct trainer *trainer);
+
+static inline size_t image_elements(const struct trainer *t)
+{
+    return (size_t)t->data->height * (size_t)t->data->width * (size_t)t->data->channels;
+}
+
+/* The inputs of the network for `count` images, as they were read, from slot `first` of the global batch on, with their
+ * timesteps, noise and slots; in `terms` timesteps and weights. What is changed of pixels and labels (mirroring,
+ * dropped labels) stays changed; inputs.c. */
+void prepare_images(struct trainer *trainer, uint32_t first, int count, struct image_terms *terms);
 
 /* Collective (a signal is agreed on before each microbatch). Sums the gradient of mean(loss weight) over this rank's
  * leaves into grads[0] and fills `terms`; gradient.c. In the tree its reduction over ranks has begun, as far as

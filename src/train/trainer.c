@@ -41,6 +41,7 @@ static enum iddpm_status create_buffers(struct trainer *t)
     TRY(mem_alloc(&t->x_t, images * n, sizeof(double), "noised images"));
     TRY(mem_alloc(&t->noise, images * n, sizeof(double), "noise"));
     TRY(mem_alloc(&t->timesteps, images, sizeof(double), "timesteps"));
+    TRY(mem_alloc(&t->low_res, images * low_res_elements(&t->plan.spec.unet), sizeof(double), "low-resolution images"));
     TRY(mem_alloc(&t->slots, images, sizeof *t->slots, "slots"));
     TRY(mem_alloc(&t->terms, mine, sizeof *t->terms, "losses"));
     TRY(mem_alloc(&t->all_terms, batch, sizeof *t->all_terms, "losses of the batch"));
@@ -80,8 +81,8 @@ void trainer_destroy(struct trainer *t)
         if (t->readers[i]) leaf_reader_destroy(t->readers[i]);
     free(t->readers);
     for (int i = 0; i < TREE_MAX; i++) mem_unmap(t->grads[i]);
-    void *buffers[] = {t->squares,   t->pixels, t->labels, t->x_start,   t->x_t,   t->noise,
-                       t->timesteps, t->slots,  t->terms,  t->all_terms, t->all_t, t->all_losses};
+    void *buffers[] = {t->squares, t->pixels, t->labels, t->x_start,   t->x_t,   t->noise,     t->timesteps,
+                       t->low_res, t->slots,  t->terms,  t->all_terms, t->all_t, t->all_losses};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) free(buffers[i]);
     noise_scale_destroy(&t->noise_scale);
     reducer_destroy(t->reducer);
