@@ -91,7 +91,7 @@ enum iddpm_status unet_fit(const struct unet_options *options, const char *whose
                            const struct net_param *tensors, struct unet_fit *out);
 
 /* The keys of a configuration that decide about names and shapes, with the values that give these options. */
-#define UNET_KEYS 12
+#define UNET_KEYS 13
 struct unet_key {
     const char *key; /* "model.num_channels" */
     char value[192]; /* as an override takes it */

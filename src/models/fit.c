@@ -88,7 +88,8 @@ void unet_options_keys(const struct unet_options *o, struct unet_key keys[UNET_K
     int attention[UNET_LEVELS_MAX], n = 0, k = 0;
     for (int level = 0; level < o->n_mult; level++)
         if (unet_attends(o, 1 << level)) attention[n++] = o->image_size >> level;
-    number(&keys[k++], o->super_res ? "model.large_size" : "model.image_size", o->image_size);
+    number(&keys[k++], "model.image_size", o->image_size);
+    number(&keys[k++], "model.large_size", o->super_res ? o->image_size : 0);
     number(&keys[k++], "model.small_size", o->super_res);
     number(&keys[k++], "model.in_channels", o->in_channels);
     number(&keys[k++], "model.num_channels", o->model_channels);

@@ -28,6 +28,11 @@ tail -n 2 medium1/metrics.jsonl >after.jsonl
 mv after.jsonl medium1/metrics.jsonl
 near medium1 0 $medium run.dir=medium1 total_steps=4 --ranks 2
 
+# 13 million parameters in a table of classes
+classes="tiny.yaml class_cond=1 num_classes=100000 leaves=1 ema_rate=0.9"
+expect 0 "$iddpm" train $classes run.dir=classes
+near classes 0 $classes run.dir=classes --ranks 1
+
 # a tiny one is mostly libraries; each rank's images are kept, or not
 for n in 1 2; do
     for cache in 0 1; do

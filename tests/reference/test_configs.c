@@ -52,6 +52,7 @@ static const struct {
     {"imagenet64", "imagenet64_uncond_128ch"},
     {"imagenet64-vlb", "imagenet64_uncond_128ch"},
     {"imagenet64-cond-270M", "imagenet64_class_cond_192ch"},
+    {"upsample-cond-256", "upsample_cond_192ch_64_to_256"},
     {"lsun-bedroom", "lsun256_128ch"},
     {"lsun-bedroom-2e-5", "lsun256_128ch"},
 };
@@ -113,7 +114,7 @@ static void same_as_reference(void **state)
 /* ---- options from tensors ---------------------------------------------------------------------------------------- */
 
 /* The keys before these are about the size of images. */
-enum { FIRST_TOLD = 2 };
+enum { FIRST_TOLD = 3 };
 
 static void infer(const struct unet_options *options, const char *name)
 {
