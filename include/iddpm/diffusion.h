@@ -20,6 +20,7 @@ struct diffusion_options {
     enum mean_type mean;
     enum var_type var;
     enum loss_type loss;
+    double min_snr_gamma; /* 0: squared errors count alike at all timesteps */
     bool rescale_timesteps;
 };
 
@@ -37,9 +38,13 @@ struct diffusion {
     double *sqrt_recip_alphas_cumprod, *sqrt_recipm1_alphas_cumprod;
     double *posterior_variance, *posterior_log_variance_clipped, *posterior_mean_coef1, *posterior_mean_coef2;
     double *log_betas, *fixed_log_variance; /* the latter of VAR_FIXED_LARGE or _SMALL, NULL when it is learned */
+    /* With min_snr_gamma, else NULL: of the squared error in the loss. With SNR = abar / (1 - abar) they are
+     * min(SNR, gamma) / SNR for epsilon and min(SNR, gamma) for x_0 (Hang et al. 2023, section 3.4). */
+    double *mse_weights;
 };
 /* IDDPM_USAGE for a schedule without that name, a respacing that is impossible, or fewer than two timesteps (the
- * posterior's variance at t = 0 is clipped to that at t = 1). */
+ * posterior's variance at t = 0 is clipped to that at t = 1); for min_snr_gamma with a loss that has no squared error,
+ * or one of the previous x. */
 enum iddpm_status diffusion_create(struct diffusion **out, const struct diffusion_options *options);
 void diffusion_destroy(struct diffusion *diffusion);
 /* What the network sees at timestep t: timestep_map[t], times 1000 / original_num_steps with rescale_timesteps. That
@@ -89,8 +94,9 @@ void bpd_terms(const struct diffusion *diffusion, int t, int pixels, int channel
 double prior_bpd(const struct diffusion *diffusion, size_t n, const double *x_start);
 
 /* training_losses of one image: `loss`, and `mse` and `vb` (NAN where the loss type has no such term; vb as the authors
- * report it, after its factor). grad_output [pixels][output channels] = grad_scale d(loss)/d(model_output), NULL if not
- * wanted; the mean gets no gradient from the vb term of L_hybrid. */
+ * report it, after its factor; mse before its weight, so that loss is mse_weights[t] mse + vb). grad_output
+ * [pixels][output channels] = grad_scale d(loss)/d(model_output), NULL if not wanted; the mean gets no gradient from
+ * the vb term of L_hybrid. */
 struct loss_terms {
     double loss, mse, vb;
 };

@@ -153,6 +153,7 @@ void training_losses(const struct diffusion *d, int t, int pixels, int channels,
     struct objective objective = objective_of(d, p.learned);
     size_t n = (size_t)pixels * (size_t)channels;
     double vb_scale = objective.vb_weight / ((double)n * M_LN2), mse_scale = 1 / (double)n;
+    double mse_weight = d->mse_weights ? d->mse_weights[t] : 1;
     double mean_slope = p.mean_xstart * p.xstart_output + p.mean_output; /* of p's mean by the output */
     double vb = 0, mse = 0;
     for (size_t i = 0; i < n; i++) {
@@ -168,7 +169,7 @@ void training_losses(const struct diffusion *d, int t, int pixels, int channels,
         if (objective.mse) { /* then the bound trains the variance only */
             double error = output - mse_target(d, &bound, x_start[i], x_t[i], noise[i]);
             mse += error * error;
-            by_output = 2 * mse_scale * error;
+            by_output = mse_weight * (2 * mse_scale * error);
         }
         if (!grad_output) continue;
         grad_output[at.mean] = (float)(grad_scale * by_output);
@@ -177,7 +178,7 @@ void training_losses(const struct diffusion *d, int t, int pixels, int channels,
     }
     vb *= vb_scale;
     mse *= mse_scale;
-    *terms = (struct loss_terms){.loss = (objective.vb ? vb : 0) + (objective.mse ? mse : 0),
+    *terms = (struct loss_terms){.loss = (objective.vb ? vb : 0) + (objective.mse ? mse_weight * mse : 0),
                                  .mse = objective.mse ? mse : NAN,
                                  .vb = objective.mse && objective.vb ? vb : NAN};
 }

@@ -42,7 +42,7 @@ static enum iddpm_status make_betas(const struct diffusion_options *options, dou
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
 
-static enum iddpm_status allocate(struct diffusion *d)
+static enum iddpm_status allocate(struct diffusion *d, bool weighted)
 {
     bool fixed = d->var == VAR_FIXED_LARGE || d->var == VAR_FIXED_SMALL;
     size_t count = (size_t)d->num_timesteps;
@@ -59,12 +59,13 @@ static enum iddpm_status allocate(struct diffusion *d)
                          &d->posterior_log_variance_clipped,
                          &d->posterior_mean_coef1,
                          &d->posterior_mean_coef2,
-                         &d->log_betas,
-                         &d->fixed_log_variance};
-    size_t n = sizeof tables / sizeof *tables - !fixed;
+                         &d->log_betas};
+    size_t n = sizeof tables / sizeof *tables;
     double *block;
-    TRY(mem_alloc(&block, n * count, sizeof *block, "diffusion tables"));
+    TRY(mem_alloc(&block, (n + fixed + weighted) * count, sizeof *block, "diffusion tables"));
     for (size_t i = 0; i < n; i++) *tables[i] = block + i * count;
+    if (fixed) d->fixed_log_variance = block + n++ * count;
+    if (weighted) d->mse_weights = block + n * count;
     return mem_alloc(&d->timestep_map, count, sizeof(int), "diffusion tables");
 }
 
@@ -110,6 +111,23 @@ static void fill_tables(struct diffusion *d)
     d->fixed_log_variance[0] = d->posterior_log_variance_clipped[0];
 }
 
+static void fill_mse_weights(struct diffusion *d, double gamma)
+{
+    for (int t = 0; t < d->num_timesteps && d->mse_weights; t++) {
+        double snr = d->alphas_cumprod[t] / (1 - d->alphas_cumprod[t]), least = fmin(snr, gamma);
+        d->mse_weights[t] = d->mean == MEAN_START_X ? least : least / snr;
+    }
+}
+
+static enum iddpm_status check_weights(const struct diffusion_options *options)
+{
+    bool kl = options->loss == LOSS_KL || options->loss == LOSS_RESCALED_KL;
+    if (options->min_snr_gamma == 0 || (!kl && options->mean != MEAN_PREVIOUS_X)) return IDDPM_OK;
+    return iddpm_error(IDDPM_USAGE,
+                       "diffusion.min_snr_gamma: weighs squared errors of epsilon or x_0, of which this loss has none; "
+                       "leave it at 0");
+}
+
 /* betas[steps] and kept[steps] are room for the long process. */
 static enum iddpm_status build(struct diffusion *d, const struct diffusion_options *options, double *betas,
                                uint8_t *kept)
@@ -119,9 +137,10 @@ static enum iddpm_status build(struct diffusion *d, const struct diffusion_optio
     if (d->num_timesteps < 2)
         return iddpm_error(IDDPM_USAGE, "diffusion.timestep_respacing: \"%s\" keeps %d of %d steps; keep at least 2",
                            options->timestep_respacing, d->num_timesteps, options->steps);
-    TRY(allocate(d));
+    TRY(allocate(d, options->min_snr_gamma > 0));
     respace(d, betas, kept);
     fill_tables(d);
+    fill_mse_weights(d, options->min_snr_gamma);
     return IDDPM_OK;
 }
 
@@ -131,6 +150,7 @@ enum iddpm_status diffusion_create(struct diffusion **out, const struct diffusio
     if (options->steps < 2)
         return iddpm_error(IDDPM_USAGE, "diffusion.diffusion_steps: %d steps are too few; give at least 2",
                            options->steps);
+    TRY(check_weights(options));
     struct diffusion *d;
     double *betas = NULL;
     uint8_t *kept = NULL;

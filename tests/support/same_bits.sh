@@ -7,14 +7,15 @@ cd "$work" || exit 1
 export OMP_WAIT_POLICY=passive OMPI_MCA_mpi_yield_when_idle=1
 RANDOM=${SEED:-4}
 
-# Attention, dropout, classes, a sampler that learns, two EMAs; microbatches that do not divide a leaf.
+# Attention, dropout, classes, a sampler that learns, on a respaced schedule, two EMAs; microbatches that do not divide a
+# leaf; super-resolution, and all that is off by default.
 cat >tiny.yaml <<YAML
 data: {path: data}
 model: {image_size: 8, in_channels: 1, num_channels: 32, channel_mult: 1, num_res_blocks: 1, attention_resolutions: 8,
-  dropout: 0.1, class_cond: true}
-diffusion: {diffusion_steps: 20, noise_schedule: cosine, learn_sigma: true}
+  dropout: 0.1, class_cond: true, label_dropout: 0.1, small_size: 4}
+diffusion: {diffusion_steps: 40, timestep_respacing: 20, noise_schedule: cosine, learn_sigma: true, min_snr_gamma: 5}
 train: {batch_size: 24, microbatch: 2, lr: 1e-3, total_steps: $steps, ema_rate: [0.9, 0.99], log_interval: 10,
-  save_interval: 6, schedule_sampler: loss-second-moment}
+  save_interval: 6, schedule_sampler: loss-second-moment, low_discrepancy: true, horizontal_flip: true}
 parallel: {reduction: reproducible, leaves: 8}
 YAML
 expect 0 "$iddpm" import digits data

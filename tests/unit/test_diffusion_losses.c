@@ -44,13 +44,12 @@ static double difference(const struct diffusion *d, int t, const struct example 
     output[i] = (float)(kept - STEP);
     struct loss_terms below = loss_of(d, t, e, output);
     output[i] = kept;
-    bool squared = mean && !isnan(above.mse);
-    return ((squared ? above.mse : above.loss) - (squared ? below.mse : below.loss)) / (2 * STEP);
+    if (!mean || isnan(above.mse)) return (above.loss - below.loss) / (2 * STEP);
+    return (d->mse_weights ? d->mse_weights[t] : 1) * (above.mse - below.mse) / (2 * STEP);
 }
 
-static void check_gradient(enum mean_type mean, enum var_type var, enum loss_type loss, int t)
+static void check_gradient(const struct diffusion *d, int t)
 {
-    struct diffusion *d = example_diffusion("cosine", STEPS, mean, var, loss);
     int channels = diffusion_output_channels(d, C), n = PIXELS * channels;
     struct example e = example_at(d, t);
     float output[2 * N], grad[2 * N];
@@ -62,10 +61,9 @@ static void check_gradient(enum mean_type mean, enum var_type var, enum loss_typ
     for (int i = 0; i < n; i++) {
         got[i] = 4 * grad[i];
         want[i] = difference(d, t, &e, output, i, i % channels < C);
-        if (i % channels >= C && (var == VAR_LEARNED || t > 0 || loss >= LOSS_KL)) assert_true(grad[i] != 0);
+        if (i % channels >= C && (d->var == VAR_LEARNED || t > 0 || d->loss >= LOSS_KL)) assert_true(grad[i] != 0);
     }
-    check_scaled((size_t)n, got, want, 2e-6, "mean %d, variance %d, loss %d, t = %d", mean, var, loss, t);
-    diffusion_destroy(d);
+    check_scaled((size_t)n, got, want, 2e-6, "mean %d, variance %d, loss %d, t = %d", d->mean, d->var, d->loss, t);
 }
 
 static void gradients_are_finite_differences(void **state)
@@ -73,8 +71,112 @@ static void gradients_are_finite_differences(void **state)
     (void)state;
     for (int m = 0; m < 3; m++)
         for (int v = 0; v < 4; v++)
-            for (int l = 0; l < 4; l++)
-                for (int k = 0; k < 4; k++) check_gradient(means[m], vars[v], losses[l], timesteps[k]);
+            for (int l = 0; l < 4; l++) {
+                struct diffusion *d = example_diffusion("cosine", STEPS, means[m], vars[v], losses[l]);
+                for (int k = 0; k < 4; k++) check_gradient(d, timesteps[k]);
+                diffusion_destroy(d);
+            }
+}
+
+static struct diffusion *weighted(enum mean_type mean, enum loss_type loss, double gamma)
+{
+    const struct diffusion_options options = {.steps = STEPS,
+                                              .noise_schedule = "cosine",
+                                              .mean = mean,
+                                              .var = VAR_LEARNED_RANGE,
+                                              .loss = loss,
+                                              .min_snr_gamma = gamma};
+    struct diffusion *d;
+    must(diffusion_create(&d, &options));
+    return d;
+}
+
+/* Hang et al. 2023: the squared error counts min(SNR, gamma) / SNR, that of x_0 min(SNR, gamma); the bound as ever. */
+static void squared_errors_by_signal_to_noise(void **state)
+{
+    (void)state;
+    for (int m = 1; m < 3; m++) {
+        int above = 0, below = 0;
+        struct diffusion *plain = weighted(means[m], LOSS_RESCALED_MSE, 0),
+                         *d = weighted(means[m], LOSS_RESCALED_MSE, 5);
+        assert_null(plain->mse_weights);
+        for (int t = 0; t < STEPS; t++) {
+            double snr = pow(d->sqrt_alphas_cumprod[t] / d->sqrt_one_minus_alphas_cumprod[t], 2);
+            double want = means[m] == MEAN_EPSILON ? (snr > 5 ? 5 / snr : 1) : (snr > 5 ? 5 : snr);
+            check_close(1, &d->mse_weights[t], &want, 1e-9, 0, "weight, t = %d", t);
+            snr > 5 ? above++ : below++;
+            struct example e = example_at(d, t);
+            float output[2 * N];
+            make_output(d, t, &e, 0.05, output);
+            struct loss_terms terms = loss_of(d, t, &e, output), unweighted = loss_of(plain, t, &e, output);
+            assert_true(terms.mse == unweighted.mse && terms.vb == unweighted.vb);
+            want = d->mse_weights[t] * terms.mse + terms.vb;
+            check_close(1, &terms.loss, &want, 1e-14, 0, "loss, t = %d", t);
+            if (d->mse_weights[t] > 1e-3) check_gradient(d, t); /* else rounding of the bound is what differs */
+        }
+        assert_true(above > 2 && below > 2);
+        diffusion_destroy(plain);
+        diffusion_destroy(d);
+    }
+}
+
+static void losses_without_squared_error_have_no_weights(void **state)
+{
+    (void)state;
+    const struct diffusion_options options[] = {
+        {.steps = STEPS,
+         .noise_schedule = "cosine",
+         .mean = MEAN_EPSILON,
+         .loss = LOSS_RESCALED_KL,
+         .min_snr_gamma = 5},
+        {.steps = STEPS, .noise_schedule = "cosine", .mean = MEAN_PREVIOUS_X, .loss = LOSS_MSE, .min_snr_gamma = 5}};
+    for (int i = 0; i < 2; i++) {
+        struct diffusion *d;
+        assert_int_equal(diffusion_create(&d, &options[i]), IDDPM_USAGE);
+        assert_non_null(strstr(iddpm_error_text(), "min_snr_gamma"));
+    }
+}
+
+/* The authors' training_losses (their casts made double) on 40 cosine steps respaced, with learned range: the factor of
+ * the bound is the spaced number of timesteps, over 1000 or whole, and the network sees the kept step times 1000 / 40.
+ */
+static void respaced_losses_are_the_authors(void **state)
+{
+    static const struct {
+        const char *respacing;
+        int steps, t;
+        double model_t, hybrid, mse, vb, whole_bound;
+    } cases[] = {{"10", 10, 0, 0, 0.213233683690577, 0.1875, 0.0257336836905772, 25.7336836905772},
+                 {"10", 10, 1, 100, 0.196873783696987, 0.1875, 0.00937378369698739, 9.37378369698739},
+                 {"10", 10, 9, 975, 21.783492741799, 0.1875, 21.595992741799, 21595.992741799},
+                 {"ddim4", 4, 0, 0, 0.197818836157699, 0.1875, 0.0103188361576993, 10.3188361576993},
+                 {"ddim4", 4, 1, 250, 0.195171295175152, 0.1875, 0.00767129517515177, 7.67129517515177},
+                 {"ddim4", 4, 3, 750, 0.189580063076393, 0.1875, 0.00208006307639304, 2.08006307639304}};
+    static const double x_start[] = {-1, 0.5, 0.25, 1}, noise[] = {0.5, -1.25, 0.75, 2};
+    static const float output[] = {0.25f, 0.5f, -1, -0.25f, 1.5f, 0.75f, 1.75f, -0.5f};
+    (void)state;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        for (int kl = 0; kl < 2; kl++) {
+            struct diffusion_options options = {.steps = 40,
+                                                .noise_schedule = "cosine",
+                                                .timestep_respacing = cases[k].respacing,
+                                                .mean = MEAN_EPSILON,
+                                                .var = VAR_LEARNED_RANGE,
+                                                .loss = kl ? LOSS_RESCALED_KL : LOSS_RESCALED_MSE,
+                                                .rescale_timesteps = true};
+            struct diffusion *d;
+            double x_t[4];
+            struct loss_terms terms;
+            must(diffusion_create(&d, &options));
+            assert_int_equal(d->num_timesteps, cases[k].steps);
+            assert_true(diffusion_model_timestep(d, cases[k].t) == cases[k].model_t);
+            q_sample(d, cases[k].t, 4, x_start, noise, x_t);
+            training_losses(d, cases[k].t, 4, 1, x_start, x_t, noise, output, 1, &terms, NULL);
+            double got[] = {terms.loss, kl ? 0 : terms.mse, kl ? 0 : terms.vb};
+            double want[] = {kl ? cases[k].whole_bound : cases[k].hybrid, kl ? 0 : cases[k].mse, kl ? 0 : cases[k].vb};
+            check_close(3, got, want, TOLERANCE_MATHS, 0, "%s, t = %d", cases[k].respacing, cases[k].t);
+            diffusion_destroy(d);
+        }
 }
 
 /* Which terms there are, and their factors. */
@@ -225,6 +327,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_finite_differences),
+        cmocka_unit_test(squared_errors_by_signal_to_noise),
+        cmocka_unit_test(losses_without_squared_error_have_no_weights),
+        cmocka_unit_test(respaced_losses_are_the_authors),
         cmocka_unit_test(loss_types_combine_terms),
         cmocka_unit_test(divergence_is_not_negative),
         cmocka_unit_test(decoder_probabilities_add_to_one),
