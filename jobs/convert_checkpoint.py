@@ -256,16 +256,20 @@ def write_train(writer, step, updates):
     writer.write("train/isa", np.frombuffer(b"pytorch".ljust(ISA_BYTES, b"\0"), np.uint8))
 
 
+def write_ema(writer, rate, path, weights, shapes):
+    check_shapes(path, weights, shapes)
+    for name in shapes:
+        writer.write(f"ema/{rate_text(rate)}/{name}", array_of(weights[name]))
+
+
 def write_arrays(writer, source, weights, shapes, rates):
     for name in shapes:
         writer.write(f"params/{name}", array_of(weights[name]))
     for rate, path in rates:
-        ema = weights if path in (None, source.model) else load_weights(path)
-        check_shapes(path or source.model, ema, shapes)
-        for name in shapes:
-            writer.write(f"ema/{rate_text(rate)}/{name}", array_of(ema[name]))
+        alike = path in (None, source.model)
+        write_ema(writer, rate, path or source.model, weights if alike else load_weights(path), shapes)
         print(f"ema/{rate_text(rate)}: {path.name if path else 'none there; the parameters'}")
-    weights.clear()
+    weights.clear()  # those of the optimiser are twice as many
     moments = Moments(source.optimizer, shapes) if source.optimizer else None
     for what in ("exp_avg", "exp_avg_sq"):
         for name, array in moments.arrays(what) if moments else zeros(shapes):

@@ -23,7 +23,12 @@ def config_value(text, key, default=None):
     """A value of a configuration as iddpm writes it: groups, and in them a line for each key."""
     group, name = key.split(".")
     found = re.search(rf"^{group}:\n(?:  .*\n)*?  {name}: (.*)$", text, re.M)
-    return json.loads(found[1]) if found else default
+    if not found:
+        return default
+    try:
+        return json.loads(found[1])
+    except ValueError:
+        return found[1]  # a word, which has no quotes
 
 
 def rate_text(rate):
