@@ -7,6 +7,8 @@
 const char unet_untold_keys[] = "model.image_size (attention_resolutions go with it), model.num_heads, "
                                 "model.num_heads_upsample, model.dropout, model.label_dropout";
 
+#define CHANNELS_MAX (INT32_MAX / 8) /* so that those of a concatenation or of q, k and v can be counted */
+
 struct tensors {
     int n;
     const struct net_param *v;
@@ -44,8 +46,8 @@ static enum iddpm_status need(const struct tensors *tensors, const char *name, i
 {
     *out = look_up(tensors, name);
     if (!*out) return iddpm_error(IDDPM_FAILED, "%s is missing", name);
-    if ((*out)->ndim != ndim || (*out)->dims[0] == 0 || (*out)->dims[0] > INT32_MAX / 8 ||
-        (*out)->dims[1] > INT32_MAX / 8)
+    if ((*out)->ndim != ndim || (*out)->dims[0] == 0 || (*out)->dims[0] > CHANNELS_MAX ||
+        (*out)->dims[1] > CHANNELS_MAX)
         return iddpm_error(IDDPM_FAILED, "%s has %d dimensions or none in the first; it must have %d", name,
                            (*out)->ndim, ndim);
     return IDDPM_OK;
@@ -83,45 +85,49 @@ static enum iddpm_status infer_channels(const struct tensors *tensors, const str
 
 /* ---- levels ------------------------------------------------------------------------------------------------------ */
 
-static enum iddpm_status begin_level(const struct tensors *tensors, int index, int channels, struct unet_options *out)
+static enum iddpm_status begin_level(const struct tensors *tensors, int index, const struct net_param *conv,
+                                     struct unet_options *out)
 {
     if (out->n_mult == UNET_LEVELS_MAX)
         return iddpm_error(IDDPM_FAILED, "input_blocks.%d begins a level beyond the %d that there may be", index,
                            UNET_LEVELS_MAX);
-    if (channels <= 0 || channels % out->model_channels)
-        return iddpm_error(IDDPM_FAILED, "input_blocks.%d gives %d channels, no multiple of the %d of input_blocks.0",
-                           index, channels, out->model_channels);
+    if (conv->dims[0] == 0 || conv->dims[0] > CHANNELS_MAX || conv->dims[0] % (uint64_t)out->model_channels)
+        return iddpm_error(IDDPM_FAILED, "input_blocks.%d gives %llu channels, no multiple of the %d of input_blocks.0",
+                           index, (unsigned long long)conv->dims[0], out->model_channels);
+    int channels = (int)conv->dims[0];
     out->channel_mult[out->n_mult] = channels / out->model_channels;
     if (in_block(tensors, index, "1.qkv.weight")) out->attention_ds[out->n_attention++] = 1 << out->n_mult;
     out->n_mult++;
     return IDDPM_OK;
 }
 
+enum stage { RESIDUAL, DOWNSAMPLE, END, NEITHER };
+
+/* What block `index` of the way down is. Average pooling, without conv_resample, has no tensors. */
+static enum stage stage_of(const struct tensors *tensors, int index, bool conv_resample)
+{
+    if (in_block(tensors, index, "0.in_layers.2.weight")) return RESIDUAL;
+    if (in_block(tensors, index, "0.op.weight")) return DOWNSAMPLE;
+    if (has_block(tensors, index)) return NEITHER;
+    if (!has_block(tensors, index + 1)) return END;
+    return conv_resample ? NEITHER : DOWNSAMPLE;
+}
+
 /* The blocks of the way down, level by level. Other numbers of blocks in later levels the comparison finds. */
 static enum iddpm_status infer_levels(const struct tensors *tensors, struct unet_options *out)
 {
-    bool between = true; /* levels */
-    int blocks = 0;
+    enum stage stage, before = DOWNSAMPLE;
     out->conv_resample = has_block(tensors, -1);
-    for (int index = 1;; index++) {
-        const struct net_param *conv = in_block(tensors, index, "0.in_layers.2.weight");
-        if (conv && between) TRY(begin_level(tensors, index, (int)conv->dims[0], out));
-        if (conv) {
-            between = false;
-            blocks += out->n_mult == 1;
-        } else if (has_block(tensors, index) ? in_block(tensors, index, "0.op.weight") != NULL
-                                             : !out->conv_resample && has_block(tensors, index + 1)) {
-            between = true;
-        } else if (has_block(tensors, index) || has_block(tensors, index + 1)) {
+    for (int index = 1; (stage = stage_of(tensors, index, out->conv_resample)) != END; index++, before = stage) {
+        if (stage == NEITHER)
             return iddpm_error(IDDPM_FAILED,
                                "input_blocks.%d has neither 0.in_layers.2.weight, as a residual block, nor 0.op.weight",
                                index);
-        } else {
-            break;
-        }
+        if (stage == RESIDUAL && before == DOWNSAMPLE)
+            TRY(begin_level(tensors, index, in_block(tensors, index, "0.in_layers.2.weight"), out));
+        out->num_res_blocks += stage == RESIDUAL && out->n_mult == 1;
     }
-    out->num_res_blocks = blocks;
-    if (blocks > 0) return IDDPM_OK;
+    if (out->num_res_blocks > 0) return IDDPM_OK;
     return iddpm_error(IDDPM_FAILED, "input_blocks.1.0.in_layers.2.weight is missing");
 }
 
