@@ -216,15 +216,17 @@ def explain(source, weights, config, overrides):
 
 def configure(source, weights, config, overrides):
     """The configuration's whole text, and {name: shape} of its network's parameters in order, which the weights fit."""
-    if LABELS in weights:
-        rows = weights[LABELS].shape[0]
-        text = iddpm_info(config, *overrides, f"num_classes={rows}", "--yaml").stdout
-        rows -= config_value(text, "model.label_dropout", 0) > 0  # the last row is then that of no class
-        overrides.append(f"num_classes={rows}")
-    text = iddpm_info(config, *overrides, "--yaml").stdout
-    rates = source.rates(config_value(text, "train.ema_rate"))
-    overrides.append("train.ema_rate=" + ",".join(rate_text(rate) for rate, _ in rates))
-    text = iddpm_info(config, *overrides, "--yaml").stdout
+    rows = weights[LABELS].shape[0] if LABELS in weights else 0
+    overrides += [f"num_classes={rows}"] if rows else []
+    text, known = iddpm_info(config, *overrides, "--yaml").stdout, len(overrides)
+    if rows and config_value(text, "model.label_dropout", 0) > 0:
+        overrides.append(f"num_classes={rows - 1}")  # the last row is that of no class
+    configured = config_value(text, "train.ema_rate")
+    rates = source.rates(configured)
+    if [rate for rate, _ in rates] != configured:
+        overrides.append("train.ema_rate=" + ",".join(rate_text(rate) for rate, _ in rates))
+    if len(overrides) > known:
+        text = iddpm_info(config, *overrides, "--yaml").stdout
     lines = (line.split() for line in iddpm_info(config, *overrides, "--tensors").stdout.splitlines())
     shapes = {name: tuple(map(int, dims)) for name, *dims in lines}
     if {name: tuple(tensor.shape) for name, tensor in weights.items()} != shapes:

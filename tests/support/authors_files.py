@@ -201,6 +201,9 @@ def more_classes():
     works("to-iddpm", "classes", "classes-run", "--config", "tiny.yaml", "class_cond=1")
     got = arrays("classes-run/checkpoints/step-00000004.h5")
     same({"rows": got["params/label_emb.weight"]}, {"rows": rows.numpy()}, "rows of label_emb")
+    works("to-iddpm", "classes", "dropout.h5", "--config", "tiny.yaml", "class_cond=1", "label_dropout=0.1")
+    if "  num_classes: 11\n" not in convert.read_checked("dropout.h5")[1]:
+        complain("the last row is that of no class")
     works("to-pt", "classes-run/checkpoints/step-00000004.h5", "classes-back")
     if Path("classes-back/opt000003.pt").exists():
         complain("an optimiser that made no updates")
