@@ -36,6 +36,10 @@ struct net_kernels {
  * before the choice; it is the caller's and must live until the network is built. */
 void net_choose_kernels(struct net *net, enum conv_choice choice, const struct net_kernels *measured);
 
+/* In training: activations are not all kept for the backward pass but partly made again there; before building. Less
+ * memory, more time, the same bits (plan of what is kept: src/net/recompute.c). */
+void net_recompute(struct net *net);
+
 /* ---- building ---------------------------------------------------------------------------------------------------- */
 
 enum net_init {
@@ -153,8 +157,10 @@ const float *net_input_grad(const struct net *net, int k);
 
 /* ---- counts ------------------------------------------------------------------------------------------------------ */
 
-uint64_t net_macs(const struct net *net);       /* multiply-adds of one image's forward pass: convolutions, linear
-                                                   layers, 2 T^2 C for attention */
+uint64_t net_macs(const struct net *net); /* multiply-adds of one image's forward pass: convolutions, linear
+                                             layers, 2 T^2 C for attention */
+/* Of these, what a backward pass computes once more (net_recompute); at most as much as net_macs. */
+uint64_t net_recomputed_macs(const struct net *net);
 size_t net_arena_bytes(const struct net *net);  /* activations, gradients and scratch */
 size_t net_packed_bytes(const struct net *net); /* packed weights */
 

@@ -116,6 +116,7 @@ void unet_build(struct net *net, const struct unet_options *o)
 {
     struct builder b = {.net = net, .o = o};
     net_choose_kernels(net, o->kernels, o->measured);
+    if (o->use_checkpoint) net_recompute(net);
     int x = net_input(net, o->image_size, o->image_size, o->in_channels);
     if (o->super_res) {
         int low = net_input(net, o->super_res, o->super_res, o->in_channels);

@@ -126,6 +126,7 @@ enum iddpm_status unet_options_from_config(const struct config *config, int clas
     out->num_heads = (int)config->model.num_heads;
     out->num_heads_upsample = (int)config->model.num_heads_upsample;
     out->use_scale_shift_norm = config->model.use_scale_shift_norm;
+    out->use_checkpoint = config->model.use_checkpoint;
     out->kernels = kernels_choice(config->parallel.kernels);
     out->precision = strcmp(config->model.precision, "bf16") == 0 ? ELEMENT_BF16 : ELEMENT_FLOAT32;
     TRY(channel_mult(config, out));

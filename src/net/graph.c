@@ -23,6 +23,7 @@ void net_destroy(struct net *net)
     free(net->params);
     free(net->buffers);
     free(net->kept);
+    free(net->schedule);
     mem_unmap(net->arena);
     mem_unmap(net->packed);
     free(net->error);
@@ -69,7 +70,7 @@ int graph_value(struct net *net, int h, int w, int c, enum element element, bool
                                                 .needs_grad = needs_grad,
                                                 .buffer = NONE,
                                                 .grad_buffer = NONE,
-                                                .again = NONE};
+                                                .maker = NONE};
     return (int)net->n_values++;
 }
 
@@ -88,7 +89,8 @@ int graph_op(struct net *net, struct op op, int h, int w, int c)
     op.out = graph_value(net, h, w, c, output_element(net, &op), needs_grad && net->mode == NET_TRAINING);
     if (op.out == NONE || !more(net, &net->ops, &net->room_ops, net->n_ops, sizeof *net->ops)) return NONE;
     op.n_params = op.param == NONE ? 0 : (int)net->n_params - op.param;
-    op.saved = op.scratch[PASS_FORWARD] = op.scratch[PASS_BACKWARD] = op.again = NONE;
+    op.saved = op.scratch = NONE;
+    net->values[op.out].maker = (int)net->n_ops;
     net->ops[net->n_ops++] = op;
     return op.out;
 }
@@ -129,29 +131,15 @@ void net_want_input_grad(struct net *net)
     net->want_input_grad = true;
 }
 
+void net_recompute(struct net *net)
+{
+    net->recompute = net->mode == NET_TRAINING;
+}
+
 void net_choose_kernels(struct net *net, enum conv_choice choice, const struct net_kernels *measured)
 {
     net->conv_choice = choice;
     net->measured = measured;
-}
-
-int net_concat(struct net *net, int a, int b)
-{
-    if (graph_broken(net, a) || graph_broken(net, b)) return NONE;
-    struct value left = net->values[a], right = net->values[b];
-    if (left.element != right.element) return graph_fail(net, "tensors of two elements cannot be concatenated");
-    if (left.h != right.h || left.w != right.w)
-        return graph_fail(
-            net, "%dx%d and %dx%d tensors cannot be concatenated: image sizes must halve evenly at every level", left.h,
-            left.w, right.h, right.w);
-    int rest, root_a = graph_root(net, a, &rest), root_b = graph_root(net, b, &rest);
-    int c = graph_value(net, left.h, left.w, left.c + right.c, left.element, left.needs_grad || right.needs_grad);
-    if (c == NONE) return NONE;
-    if (net->values[root_a].c != left.c || net->values[root_b].c != right.c)
-        return graph_fail(net, "a tensor can be concatenated only once");
-    net->values[root_a].parent = net->values[root_b].parent = c;
-    net->values[root_b].parent_offset = left.c;
-    return c;
 }
 
 void net_output(struct net *net, int x)
@@ -188,6 +176,11 @@ uint64_t net_macs(const struct net *net)
     for (size_t i = 0; i < net->n_ops; i++)
         if (net->ops[i].kind->macs) sum += net->ops[i].kind->macs(net, &net->ops[i]);
     return sum;
+}
+
+uint64_t net_recomputed_macs(const struct net *net)
+{
+    return net->recomputed;
 }
 
 /* An input is an op without work: its value is written by the caller before the forward pass. */

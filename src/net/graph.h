@@ -16,13 +16,16 @@ struct value {
     int parent, parent_offset; /* NONE, or the value whose memory this is part of, from which channel */
     bool needs_grad;
     bool grad_written; /* while planning: an op already gave this gradient */
+    int maker;         /* the op that gives it; NONE for a concatenation of slices */
     /* filled by the planner */
-    int buffer, grad_buffer; /* of the root; NONE for no gradient */
-    int again;               /* NONE, or the buffer in which the backward pass has the value, made again */
-    int offset, pitch;       /* channels */
+    int root_buffer;   /* that of the first instance, which slices share with their root */
+    int buffer;        /* of the latest instance, while planning and running */
+    int grad_buffer;   /* of the root; NONE for no gradient */
+    int offset, pitch; /* channels */
 };
 
-/* A piece of the arena, live over the schedule positions first..last. Bfloat16 values take half of a float each. */
+/* A piece of the arena, live over the positions first..last of the schedule. Bfloat16 values take half of a float each.
+ */
 struct buffer {
     size_t floats;
     int first, last;
@@ -43,9 +46,20 @@ struct op {
     /* filled by the planner */
     bool accumulate[OP_INPUTS]; /* add to the input's gradient instead of setting it */
     int saved;                  /* buffer, NONE without */
-    int scratch[PASSES];
-    size_t packed[PASSES]; /* offsets of packed weights */
-    int again;             /* the op that is to be done again before the backward pass of this one; NONE */
+    int scratch;                /* buffer of the entry of the schedule that is running, NONE without */
+    size_t packed[PASSES];      /* offsets of packed weights */
+};
+
+/* AGAIN: the output once more, by op_kind.again. BACKWARD_PARAMS: the gradients of the parameters, right before
+ * BACKWARD, of those kinds that have the two apart. */
+enum action { FORWARD, AGAIN, BACKWARD_PARAMS, BACKWARD };
+
+/* What runs, one after the other. A value may be made several times; each time is an instance with a buffer and a life
+ * of its own, and who reads the value then reads the latest. */
+struct entry {
+    int op;
+    enum action action;
+    int out, scratch; /* buffers, by the planner: of the instance that FORWARD or AGAIN makes; during this entry */
 };
 
 /* One row per kind of op. Sizes are in floats. NULL functions mean nothing to do. */
@@ -53,9 +67,11 @@ struct op_kind {
     const char *name;
     void (*forward)(const struct net *net, const struct op *op, const struct net_run *run);
     void (*backward)(const struct net *net, const struct op *op, const struct net_run *run, float *grads);
+    /* The gradients of the parameters, for ops whose other gradients need no values: these can go before. */
+    void (*backward_params)(const struct net *net, const struct op *op, const struct net_run *run, float *grads);
     /* The output once more, in the backward pass; for ops so cheap that their output is not worth its memory. */
     void (*again)(const struct net *net, const struct op *op, const struct net_run *run);
-    unsigned reads_in_backward;                                    /* bit i: input i's values */
+    unsigned reads_in_backward; /* bit i: input i's values, by backward_params or else by backward */
     size_t (*saved)(const struct net *net, const struct op *op);   /* kept from forward to backward */
     size_t (*scratch)(const struct net *net, const struct op *op); /* during one call */
     uint64_t (*macs)(const struct net *net, const struct op *op);  /* of one image */
@@ -65,7 +81,7 @@ struct op_kind {
 };
 
 extern const struct op_kind op_conv3x3, op_linear, op_group_norm, op_attention, op_silu, op_upsample, op_avg_pool,
-    op_bilinear, op_timesteps, op_label_embedding, op_input, op_convert;
+    op_bilinear, op_timesteps, op_label_embedding, op_input, op_convert, op_concat;
 
 struct param {
     struct net_param public;
@@ -85,8 +101,7 @@ struct net {
     enum net_mode mode;
     enum conv_choice conv_choice;
     const struct net_kernels *measured; /* while building */
-    bool want_input_grad, finished;
-    bool in_backward;         /* the pass that is running */
+    bool want_input_grad, recompute, finished;
     enum iddpm_status status; /* first error while building, with its text */
     char *error;
     struct value *values;
@@ -94,8 +109,11 @@ struct net {
     struct param *params;
     struct buffer *buffers;
     struct kept *kept;
-    size_t n_values, n_ops, n_params, n_buffers, n_kept;
-    size_t room_values, room_ops, room_params, room_buffers, room_kept;
+    struct entry *schedule; /* the first n_forward entries are the forward pass */
+    size_t n_values, n_ops, n_params, n_buffers, n_kept, n_schedule, n_forward;
+    size_t n_own_buffers; /* of values, gradients and what ops save; the buffers behind them are of a schedule */
+    uint64_t recomputed;  /* multiply-adds of an image in forward entries of the backward pass */
+    size_t room_values, room_ops, room_params, room_buffers, room_kept, room_schedule;
     int output, dropouts;
     size_t flat_size, arena_floats, packed_floats;
     float *arena, *packed;
@@ -140,8 +158,7 @@ static inline struct tensor tensor_in(const struct net *net, int v, int buffer)
 
 static inline struct tensor tensor_value(const struct net *net, int v)
 {
-    const struct value *value = net_value(net, v);
-    return tensor_in(net, v, net->in_backward && value->again != NONE ? value->again : value->buffer);
+    return tensor_in(net, v, net_value(net, v)->buffer);
 }
 
 /* p is NULL when the value needs no gradient */
@@ -177,7 +194,30 @@ void graph_residual_backward(const struct net *net, const struct op *op, const s
 /* The root of a value's memory, and the channel at which the value starts in it. */
 int graph_root(const struct net *net, int value, int *offset);
 
-/* plan.c */
+/* Whether the op's backward pass reads the values of its input k. */
+static inline bool reads_in_backward(const struct op *op, int k)
+{
+    return op->in[k] != NONE && op->kind->backward && op->kind->reads_in_backward & 1u << k;
+}
+
+/* Whether the op has a backward pass in this net. */
+static inline bool has_backward(const struct net *net, const struct op *op)
+{
+    return op->kind->backward && net->values[op->out].needs_grad;
+}
+
+/* schedule.c. The plain schedule: all forwards, then in training all backwards; and before them, without net_recompute,
+ * what costs little to be made again. schedule_add is false when there is no memory, which net->status says too. */
+enum iddpm_status schedule_plain(struct net *net);
+bool schedule_add(struct net *net, int op, enum action action);
+/* The values that an entry reads; returns how many. */
+int entry_reads(const struct net *net, const struct entry *entry, int values[OP_INPUTS]);
+
+/* plan.c. plan_buffers: lives and places of all buffers for net->schedule, as often as that changes. */
 enum iddpm_status net_plan(struct net *net);
+enum iddpm_status plan_buffers(struct net *net);
+
+/* recompute.c: from the plain schedule and its buffers to those with recomputation. */
+enum iddpm_status plan_recomputation(struct net *net);
 
 #endif

@@ -21,7 +21,7 @@ static void forward(const struct net *net, const struct op *op, const struct net
 {
     struct attention_shape shape = shape_of(net, op, run->n);
     attention_forward(&shape, tensor_value(net, op->in[0]).p, tensor_value(net, op->out).p,
-                      op_buffer(net, op->scratch[PASS_FORWARD]));
+                      op_buffer(net, op->scratch));
 }
 
 static void backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
@@ -29,7 +29,7 @@ static void backward(const struct net *net, const struct op *op, const struct ne
     (void)grads;
     struct attention_shape shape = shape_of(net, op, run->n);
     attention_backward(&shape, tensor_value(net, op->in[0]).p, tensor_grad(net, op->out).p,
-                       tensor_grad(net, op->in[0]).p, op->accumulate[0], op_buffer(net, op->scratch[PASS_BACKWARD]));
+                       tensor_grad(net, op->in[0]).p, op->accumulate[0], op_buffer(net, op->scratch));
 }
 
 static size_t scratch(const struct net *net, const struct op *op)

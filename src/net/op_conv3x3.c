@@ -73,19 +73,26 @@ static void forward(const struct net *net, const struct op *op, const struct net
     if (op->in[OP_RESIDUAL] != NONE) residual = tensor_value(net, op->in[OP_RESIDUAL]);
     conv3x3_forward(&shape, tensor_value(net, op->in[0]).p, weights(net, op, PASS_FORWARD, &shape),
                     op_param(net, op, 1), residual.p, residual.pitch, tensor_value(net, op->out).p,
-                    op_buffer(net, op->scratch[PASS_FORWARD]));
+                    op_buffer(net, op->scratch));
+}
+
+static void backward_params(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
+{
+    struct conv_shape shape = shape_of(net, op, run->n);
+    conv3x3_backward_weight(&shape, tensor_value(net, op->in[0]).p, tensor_grad(net, op->out).p,
+                            op_param_grad(net, op, 0, grads), op_param_grad(net, op, 1, grads),
+                            op_buffer(net, op->scratch));
 }
 
 static void backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
+    (void)grads;
     struct conv_shape shape = shape_of(net, op, run->n);
-    struct tensor x = tensor_value(net, op->in[0]), dx = tensor_grad(net, op->in[0]), dy = tensor_grad(net, op->out);
-    float *scratch = op_buffer(net, op->scratch[PASS_BACKWARD]);
+    void *dx = tensor_grad(net, op->in[0]).p;
     graph_residual_backward(net, op, run);
-    conv3x3_backward_weight(&shape, x.p, dy.p, op_param_grad(net, op, 0, grads), op_param_grad(net, op, 1, grads),
-                            scratch);
-    if (dx.p)
-        conv3x3_backward_input(&shape, dy.p, weights(net, op, PASS_BACKWARD, &shape), dx.p, op->accumulate[0], scratch);
+    if (dx)
+        conv3x3_backward_input(&shape, tensor_grad(net, op->out).p, weights(net, op, PASS_BACKWARD, &shape), dx,
+                               op->accumulate[0], op_buffer(net, op->scratch));
 }
 
 static size_t scratch(const struct net *net, const struct op *op)
@@ -116,6 +123,7 @@ static void pack(const struct net *net, const struct op *op, int pass, float *pa
 const struct op_kind op_conv3x3 = {.name = "conv3x3",
                                    .forward = forward,
                                    .backward = backward,
+                                   .backward_params = backward_params,
                                    .reads_in_backward = 1u << 0,
                                    .scratch = scratch,
                                    .macs = macs,

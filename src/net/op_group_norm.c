@@ -90,7 +90,7 @@ static void backward(const struct net *net, const struct op *op, const struct ne
                         op_param(net, op, 1), dropout_of(op, run, &dropout), op_buffer(net, op->saved),
                         tensor_grad(net, op->out).p, tensor_grad(net, op->in[IN_X]).p, op->accumulate[IN_X], e.dpre,
                         e.dscale_shift, op->accumulate[IN_EMBEDDING], op_param_grad(net, op, 0, grads),
-                        op_param_grad(net, op, 1, grads), op_buffer(net, op->scratch[PASS_BACKWARD]));
+                        op_param_grad(net, op, 1, grads), op_buffer(net, op->scratch));
 }
 
 static size_t saved(const struct net *net, const struct op *op)

@@ -30,19 +30,26 @@ static void forward(const struct net *net, const struct op *op, const struct net
     struct tensor residual = {0};
     if (op->in[OP_RESIDUAL] != NONE) residual = tensor_value(net, op->in[OP_RESIDUAL]);
     linear_forward(&shape, tensor_value(net, op->in[0]).p, op_param(net, op, 0), op_param(net, op, 1), residual.p,
-                   residual.pitch, tensor_value(net, op->out).p, op_buffer(net, op->scratch[PASS_FORWARD]));
+                   residual.pitch, tensor_value(net, op->out).p, op_buffer(net, op->scratch));
+}
+
+static void backward_params(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
+{
+    struct linear_shape shape = shape_of(net, op, run->n);
+    linear_backward_weight(&shape, tensor_value(net, op->in[0]).p, tensor_grad(net, op->out).p,
+                           op_param_grad(net, op, 0, grads), op_param_grad(net, op, 1, grads),
+                           op_buffer(net, op->scratch));
 }
 
 static void backward(const struct net *net, const struct op *op, const struct net_run *run, float *grads)
 {
+    (void)grads;
     struct linear_shape shape = shape_of(net, op, run->n);
-    const void *dy = tensor_grad(net, op->out).p;
     void *dx = tensor_grad(net, op->in[0]).p;
-    float *scratch = op_buffer(net, op->scratch[PASS_BACKWARD]);
     graph_residual_backward(net, op, run);
-    linear_backward_weight(&shape, tensor_value(net, op->in[0]).p, dy, op_param_grad(net, op, 0, grads),
-                           op_param_grad(net, op, 1, grads), scratch);
-    if (dx) linear_backward_input(&shape, dy, op_param(net, op, 0), dx, op->accumulate[0], scratch);
+    if (dx)
+        linear_backward_input(&shape, tensor_grad(net, op->out).p, op_param(net, op, 0), dx, op->accumulate[0],
+                              op_buffer(net, op->scratch));
 }
 
 static size_t scratch(const struct net *net, const struct op *op)
@@ -60,6 +67,7 @@ static uint64_t macs(const struct net *net, const struct op *op)
 const struct op_kind op_linear = {.name = "linear",
                                   .forward = forward,
                                   .backward = backward,
+                                  .backward_params = backward_params,
                                   .reads_in_backward = 1u << 0,
                                   .scratch = scratch,
                                   .macs = macs};

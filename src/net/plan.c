@@ -1,6 +1,5 @@
-/* The schedule is implicit: forward of op i at position i, and in training its backward at position 2 n - 1 - i. Every
- * buffer is live from its first write to its last read; buffers that are live at different times share memory: largest
- * first, each at the lowest offset that fits. */
+/* Where values, gradients and scratch lie. Every buffer is live from its first write to its last read in the schedule;
+ * buffers that are live at different times share memory: largest first, each at the lowest offset that fits. */
 #include "graph.h"
 
 #include <limits.h>
@@ -8,14 +7,9 @@
 
 enum { ALIGN_FLOATS = 16, BEFORE = -1 };
 
-static int backward_position(const struct net *net, int op)
-{
-    return 2 * (int)net->n_ops - 1 - op;
-}
-
 static int end_position(const struct net *net)
 {
-    return 2 * (int)net->n_ops;
+    return (int)net->n_schedule;
 }
 
 static int new_buffer(struct net *net, size_t floats)
@@ -88,7 +82,7 @@ static void place_values(struct net *net)
     for (size_t v = 0; v < net->n_values && net->status == IDDPM_OK; v++) {
         struct value *value = &net->values[v];
         const struct value *root = &net->values[graph_root(net, (int)v, &value->offset)];
-        value->buffer = root->buffer;
+        value->root_buffer = value->buffer = root->buffer;
         if (value->needs_grad) value->grad_buffer = root->grad_buffer;
         value->pitch = root->c;
     }
@@ -150,70 +144,51 @@ static void check_slices(struct net *net)
         }
 }
 
-static bool reads_in_backward(const struct op *op, int k)
+/* The first instance of a value has the buffer that place_values gave it, each later one a new one. */
+static int instance(struct net *net, int v, bool *made)
 {
-    return op->in[k] != NONE && op->kind->backward && op->kind->reads_in_backward & 1u << k;
+    struct value *value = &net->values[v];
+    if (made[v]) value->buffer = new_buffer(net, net->buffers[value->buffer].floats);
+    made[v] = true;
+    return value->buffer;
 }
 
-/* The last op that reads a value of this buffer in its backward pass, which is the first to do so; NONE. */
-static int first_backward_reader(const struct net *net, int buffer)
+static void plan_entry(struct net *net, int at, bool *made)
 {
-    for (int i = (int)net->n_ops - 1; i >= 0; i--)
-        for (int k = 0; k < OP_INPUTS && net->values[net->ops[i].out].needs_grad; k++)
-            if (reads_in_backward(&net->ops[i], k) && net->values[net->ops[i].in[k]].buffer == buffer) return i;
-    return NONE;
+    struct entry *entry = &net->schedule[at];
+    struct op *op = &net->ops[entry->op];
+    int values[OP_INPUTS], n = entry_reads(net, entry, values);
+    for (int k = 0; k < n; k++) touch(net, net->values[values[k]].buffer, at);
+    if (entry->action == FORWARD || entry->action == AGAIN)
+        touch(net, entry->out = instance(net, op->out, made), at);
+    else
+        touch(net, net->values[op->out].grad_buffer, at);
+    for (int k = 0; k < OP_INPUTS && entry->action == BACKWARD; k++)
+        if (op->in[k] != NONE) touch(net, net->values[op->in[k]].grad_buffer, at);
+    touch(net, op->saved, at);
+    size_t scratch = op->kind->scratch ? op->kind->scratch(net, op) : 0;
+    if (scratch == 0) return;
+    entry->scratch = new_buffer(net, scratch);
+    touch(net, entry->scratch, at);
 }
 
-/* Whether its output can be made again from values which stay. */
-static bool can_be_done_again(const struct net *net, const struct op *op)
+static enum iddpm_status plan_lifetimes(struct net *net)
 {
-    if (!op->kind->again || net->values[op->out].parent != NONE) return false;
-    for (int k = 0; k < OP_INPUTS; k++)
-        if (op->in[k] != NONE && (!reads_in_backward(op, k) || net->values[op->in[k]].again != NONE)) return false;
-    return true;
-}
-
-/* What costs little to make is not kept for the backward pass, but made again before its first reader there. */
-static void plan_again(struct net *net)
-{
-    for (int i = 0; i < (int)net->n_ops && net->status == IDDPM_OK; i++) {
-        struct value *value = &net->values[net->ops[i].out];
-        int reader = can_be_done_again(net, &net->ops[i]) ? first_backward_reader(net, value->buffer) : NONE;
-        if (reader == NONE || net->ops[reader].again != NONE) continue;
-        value->again = new_buffer(net, net->buffers[value->buffer].floats);
-        net->ops[reader].again = i;
+    bool *made;
+    TRY(mem_alloc(&made, net->n_values, sizeof *made, "plan"));
+    for (size_t i = 0; i < net->n_schedule && net->status == IDDPM_OK; i++) plan_entry(net, (int)i, made);
+    free(made);
+    for (size_t i = 0; i < net->n_ops; i++) {
+        const struct value *out = &net->values[net->ops[i].out];
+        if (net->ops[i].kind != &op_input) continue;
+        touch(net, out->buffer, BEFORE);
+        if (net->want_input_grad) touch(net, out->grad_buffer, end_position(net));
     }
-}
-
-static void plan_lifetimes(struct net *net)
-{
-    bool training = net->mode == NET_TRAINING;
-    int n = (int)net->n_ops;
-    for (int i = 0; i < n; i++) {
-        struct op *op = &net->ops[i];
-        int back = training && op->kind->backward ? backward_position(net, i) : i;
-        touch(net, net->values[op->out].buffer, op->kind == &op_input ? BEFORE : i);
-        touch(net, net->values[op->out].grad_buffer, back);
-        for (int k = 0; k < OP_INPUTS; k++) {
-            if (op->in[k] == NONE) continue;
-            const struct value *value = &net->values[op->in[k]];
-            touch(net, value->buffer, i);
-            if (reads_in_backward(op, k)) touch(net, value->again != NONE ? value->again : value->buffer, back);
-            if (training) touch(net, value->grad_buffer, back);
-        }
-        size_t saved = op->kind->saved ? op->kind->saved(net, op) : 0;
-        size_t scratch = op->kind->scratch ? op->kind->scratch(net, op) : 0;
-        if (saved) op->saved = new_buffer(net, saved);
-        touch(net, op->saved, i);
-        touch(net, op->saved, back);
-        for (int pass = 0; scratch && pass < (back == i ? 1 : PASSES); pass++) {
-            op->scratch[pass] = new_buffer(net, scratch);
-            touch(net, op->scratch[pass], pass == PASS_FORWARD ? i : back);
-        }
-    }
-    touch(net, net->values[net->output].buffer, end_position(net));
+    const struct value *output = &net->values[net->output];
+    touch(net, output->buffer, end_position(net));
+    touch(net, output->grad_buffer, (int)net->n_forward - 1); /* filled by the caller between the passes */
     for (size_t i = 0; i < net->n_kept; i++) touch(net, net->values[net->kept[i].value].buffer, end_position(net));
-    touch(net, net->values[net->output].grad_buffer, n - 1); /* filled by the caller between the passes */
+    return net->status;
 }
 
 static int by_size(const void *a, const void *b)
@@ -223,25 +198,19 @@ static int by_size(const void *a, const void *b)
     return x < y ? -1 : 1;
 }
 
-static int by_offset(const void *a, const void *b)
+/* Puts a buffer at the lowest offset at which no placed one is live at the same time. `placed`: n, by offset. */
+static void first_fit(struct buffer **placed, size_t n, struct buffer *b)
 {
-    const struct buffer *x = *(struct buffer *const *)a, *y = *(struct buffer *const *)b;
-    return x->offset < y->offset ? -1 : x->offset > y->offset;
-}
-
-/* First fit: lowest offset at which no already placed buffer is live at the same time. */
-static size_t first_fit(struct buffer **placed, size_t n, const struct buffer *b, struct buffer **overlapping)
-{
-    size_t m = 0, at = 0;
-    for (size_t i = 0; i < n; i++)
-        if (placed[i]->first <= b->last && b->first <= placed[i]->last) overlapping[m++] = placed[i];
-    qsort(overlapping, m, sizeof *overlapping, by_offset);
-    for (size_t i = 0; i < m; i++) {
-        if (at + b->floats <= overlapping[i]->offset) break;
-        size_t end = overlapping[i]->offset + overlapping[i]->floats;
+    size_t at = 0, i;
+    for (i = 0; i < n; i++) {
+        if (placed[i]->first > b->last || b->first > placed[i]->last) continue;
+        if (at + b->floats <= placed[i]->offset) break;
+        size_t end = placed[i]->offset + placed[i]->floats;
         if (end > at) at = end;
     }
-    return at;
+    b->offset = at;
+    for (i = n; i > 0 && placed[i - 1]->offset > at; i--) placed[i] = placed[i - 1];
+    placed[i] = b;
 }
 
 static enum iddpm_status place_buffers(struct net *net)
@@ -256,7 +225,7 @@ static enum iddpm_status place_buffers(struct net *net)
     }
     qsort(order, n, sizeof *order, by_size);
     for (size_t i = 0; i < n; i++) {
-        order[i]->offset = first_fit(order, i, order[i], order + net->n_buffers);
+        first_fit(order + net->n_buffers, i, order[i]);
         size_t end = order[i]->offset + order[i]->floats;
         if (end > net->arena_floats) net->arena_floats = end;
     }
@@ -276,19 +245,46 @@ static void plan_packing(struct net *net)
     }
 }
 
+static void plan_saved(struct net *net)
+{
+    for (size_t i = 0; i < net->n_ops && net->status == IDDPM_OK; i++) {
+        struct op *op = &net->ops[i];
+        size_t floats = op->kind->saved ? op->kind->saved(net, op) : 0;
+        if (floats) op->saved = new_buffer(net, floats);
+    }
+}
+
+/* Nothing is planned for any schedule. */
+static void forget_schedule(struct net *net)
+{
+    net->n_buffers = net->n_own_buffers;
+    net->arena_floats = 0;
+    for (size_t b = 0; b < net->n_buffers; b++) {
+        net->buffers[b].first = INT_MAX;
+        net->buffers[b].last = INT_MIN;
+    }
+    for (size_t v = 0; v < net->n_values; v++) net->values[v].buffer = net->values[v].root_buffer;
+}
+
+enum iddpm_status plan_buffers(struct net *net)
+{
+    forget_schedule(net);
+    TRY(plan_lifetimes(net));
+    return place_buffers(net);
+}
+
 enum iddpm_status net_plan(struct net *net)
 {
     place_values(net);
     if (net->status == IDDPM_OK && net->mode == NET_TRAINING) {
         check_slices(net);
         plan_gradients(net);
-        plan_again(net);
     }
-    if (net->status == IDDPM_OK) plan_lifetimes(net);
+    plan_saved(net);
     if (net->status != IDDPM_OK) return net->status;
-    if (net->want_input_grad)
-        for (size_t i = 0; i < net->n_ops; i++)
-            if (net->ops[i].kind == &op_input) touch(net, net->values[net->ops[i].out].grad_buffer, end_position(net));
+    net->n_own_buffers = net->n_buffers;
     plan_packing(net);
-    return place_buffers(net);
+    TRY(schedule_plain(net));
+    TRY(plan_buffers(net));
+    return net->recompute ? plan_recomputation(net) : IDDPM_OK;
 }

@@ -1,4 +1,4 @@
-/* Running: every op forward in order, every op backward in reverse. */
+/* Running: the entries of the schedule, one after the other. */
 #include "graph.h"
 
 #include <stdlib.h>
@@ -84,17 +84,6 @@ static void tell_on_op(const struct net *net, const struct op *op, bool backward
     run->on_op(run->on_op_context, &info);
 }
 
-void net_forward(struct net *net, const struct net_run *run)
-{
-    kernels_set_threads(net->threads); /* what the scratch was planned for */
-    net->in_backward = false;
-    for (size_t i = 0; i < net->n_ops; i++) {
-        if (!net->ops[i].kind->forward) continue;
-        net->ops[i].kind->forward(net, &net->ops[i], run);
-        if (run->on_op) tell_on_op(net, &net->ops[i], false, run);
-    }
-}
-
 /* The op's parameters, which lie one after the other: elements of flat arrays, padding included. Returns their number.
  */
 static size_t op_elements(const struct net *net, const struct op *op, size_t *first)
@@ -105,20 +94,44 @@ static size_t op_elements(const struct net *net, const struct op *op, size_t *fi
     return (next < net->n_params ? net->params[next].public.offset : net->flat_size) - *first;
 }
 
+/* Elements of flat arrays whose gradients the op gives are set to 0 in front of that, and not all at the start: so they
+ * stay in the cache. */
+static void run_backward(struct net *net, const struct entry *entry, const struct net_run *run, float *grads)
+{
+    const struct op *op = &net->ops[entry->op];
+    const struct op_kind *kind = op->kind;
+    bool params = entry->action == BACKWARD_PARAMS;
+    size_t first, count = op_elements(net, op, &first);
+    if (run->set_grads && params == (kind->backward_params != NULL)) clear_floats(count, grads + first);
+    (params ? kind->backward_params : kind->backward)(net, op, run, grads);
+    if (params) return; /* the op's backward pass ends with what follows */
+    if (run->on_op) tell_on_op(net, op, true, run);
+    if (run->after_op) run->after_op(run->after_op_context, first, count);
+}
+
+static void run_entry(struct net *net, const struct entry *entry, const struct net_run *run, float *grads)
+{
+    struct op *op = &net->ops[entry->op];
+    op->scratch = entry->scratch;
+    if (entry->action == BACKWARD_PARAMS || entry->action == BACKWARD) {
+        run_backward(net, entry, run, grads);
+        return;
+    }
+    net->values[op->out].buffer = entry->out;
+    (entry->action == AGAIN ? op->kind->again : op->kind->forward)(net, op, run);
+    if (run->on_op && entry->action == FORWARD) tell_on_op(net, op, false, run);
+}
+
+void net_forward(struct net *net, const struct net_run *run)
+{
+    kernels_set_threads(net->threads); /* what the scratch was planned for */
+    for (size_t i = 0; i < net->n_forward; i++) run_entry(net, &net->schedule[i], run, NULL);
+}
+
 void net_backward(struct net *net, const struct net_run *run, float *grads)
 {
     kernels_set_threads(net->threads);
-    net->in_backward = true;
-    for (size_t i = net->n_ops; i-- > 0;) {
-        const struct op *op = &net->ops[i];
-        if (!op->kind->backward || !net->values[op->out].needs_grad) continue;
-        if (op->again != NONE) net->ops[op->again].kind->again(net, &net->ops[op->again], run);
-        size_t first, count = op_elements(net, op, &first);
-        if (run->set_grads) clear_floats(count, grads + first); /* here and not before: it stays in the cache */
-        op->kind->backward(net, op, run, grads);
-        if (run->on_op) tell_on_op(net, op, true, run);
-        if (run->after_op) run->after_op(run->after_op_context, first, count);
-    }
+    for (size_t i = net->n_forward; i < net->n_schedule; i++) run_entry(net, &net->schedule[i], run, grads);
 }
 
 size_t net_arena_bytes(const struct net *net)

@@ -27,13 +27,14 @@ static double *zeros(size_t n)
     return x;
 }
 
-static void scene_open(struct scene *s, const struct reference *file, const char *name)
+static void scene_open(struct scene *s, const struct reference *file, const char *name, bool recompute)
 {
     memset(s, 0, sizeof *s);
     s->file = file;
     s->name = name;
     s->config = reference_json(file, name, "config");
     s->options = network_options(s->config);
+    s->options.use_checkpoint = recompute;
     struct array t = reference_array(file, name, "t");
     s->batch = (int)t.size;
     s->timesteps = t.data;
@@ -147,10 +148,10 @@ static void check_backward(const struct scene *s, const struct net_run *run)
     free(grads);
 }
 
-static void check_network(const struct reference *file, const char *name)
+static void check_network(const struct reference *file, const char *name, bool recompute)
 {
     struct scene s;
-    scene_open(&s, file, name);
+    scene_open(&s, file, name, recompute);
     set_input(&s, 0, RULE_INPUT, s.options.image_size);
     if (s.options.super_res) set_input(&s, 1, RULE_LOW_RES, s.options.super_res);
     struct net_run run = {.n = s.batch, .timesteps = s.timesteps, .labels = s.labels};
@@ -167,7 +168,26 @@ static void networks(void **state)
     struct reference *file = reference_open("networks");
     struct names names = reference_groups(file, "");
     assert_true(names.n > 0);
-    for (int i = 0; i < names.n; i++) check_network(file, names.name[i]);
+    for (int i = 0; i < names.n; i++) check_network(file, names.name[i], false);
+    names_free(&names);
+    reference_close(file);
+}
+
+/* The small ones with recomputation too. */
+static void recomputed(void **state)
+{
+    (void)state;
+    struct reference *file = reference_open("networks");
+    struct names names = reference_groups(file, "");
+    int n = 0;
+    for (int i = 0; i < names.n; i++) {
+        struct json *config = reference_json(file, names.name[i], "config");
+        bool small = json_number(config, "size", 0) <= 16 && !json_bool(config, "forward_only", false);
+        if (small) check_network(file, names.name[i], true);
+        n += small;
+        json_free(config);
+    }
+    assert_true(n > 0);
     names_free(&names);
     reference_close(file);
 }
@@ -258,6 +278,6 @@ static void model_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(state_dict), cmocka_unit_test(model_sizes),
-                                       cmocka_unit_test(networks)};
+                                       cmocka_unit_test(networks), cmocka_unit_test(recomputed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
