@@ -9,9 +9,9 @@
 /* A float that is read or written takes about as long as so many multiply-adds. */
 #define MACS_OF_FLOAT 32.0
 #define FORWARDS_OF_STEP 3.0 /* multiply-adds of a step without recomputation: a backward pass has twice as many */
-/* Budgets are found to one in PRECISION; of TRIES from there on that far apart the arenas are looked at, because how
- * well buffers fit together cannot be foretold. */
-enum { PRECISION = 128, TRIES = 20 };
+/* The smallest budget is found to one in PRECISION. How well buffers fit together cannot be foretold: of TRIES budgets
+ * from there on, that far apart, the arenas are looked at. */
+enum { PRECISION = 128, TRIES = 12 };
 
 static enum iddpm_status play_memory(struct play *play)
 {
