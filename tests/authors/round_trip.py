@@ -1,7 +1,9 @@
 """For test_round_trip.sh: the authors' own code beside ours. Works in the current folder; a line for each figure, and
 status 1 when one is too large.
 
-usage: IDDPM_AUTHORS=CHECKOUT round_trip.py train | compare | resume
+usage: IDDPM_AUTHORS=CHECKOUT round_trip.py train|compare|resume image|enlarge
+
+image is a class-conditional model, enlarge a class-conditional super-resolution model.
 
 train    their TrainLoop on the batches of batches.h5: theirs/, with the parameters after one step more in next.pt, and
          noise for nll and sample
@@ -18,6 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch as th
+import torch.nn.functional as F
 
 np.int = int  # their code is older than NumPy 1.24
 
@@ -35,6 +38,7 @@ from improved_diffusion import dist_util, fp16_util, gaussian_diffusion, logger,
 
 STEPS, ANNEAL, LR, DECAY, RATES, CLASSES = 41, 100, 1e-3, 0.05, (0.5, 0.9), 12
 TIMESTEPS, IMAGES, SAMPLES, LABEL = 100, 8, 32, 3
+SMALL, ENLARGE = 4, sys.argv[2] == "enlarge"
 failures = 0
 
 
@@ -52,7 +56,7 @@ def extract_double(array, timesteps, shape):
 gaussian_diffusion._extract_into_tensor = extract_double
 
 
-class Model(unet.UNetModel):
+class Model(unet.SuperResModel if ENLARGE else unet.UNetModel):
     """The network of config.yaml; doubles outside."""
 
     def __init__(self):
@@ -60,8 +64,14 @@ class Model(unet.UNetModel):
                          attention_resolutions=(2,), channel_mult=(1, 2), num_classes=CLASSES, num_heads=2,
                          use_scale_shift_norm=True)
 
-    def forward(self, x, timesteps, y=None):
-        return super().forward(x.float(), timesteps, y).double()
+    def forward(self, x, timesteps, **given):
+        given = {name: value.float() if value.is_floating_point() else value for name, value in given.items()}
+        return super().forward(x.float(), timesteps, **given).double()
+
+
+def condition(x, y):
+    """What a model is given of images and their classes (super_res_train.py)."""
+    return {"y": y, "low_res": F.interpolate(x, SMALL, mode="area")} if ENLARGE else {"y": y}
 
 
 def make_diffusion():
@@ -98,7 +108,7 @@ class Batches:
         self.times = iter(self.t)
 
     def __iter__(self):
-        return ((x, {"y": y}) for x, y in zip(self.x, self.y))
+        return ((x, condition(x, y)) for x, y in zip(self.x, self.y))
 
     def sample(self, batch_size, device):
         """As a schedule sampler."""
@@ -149,6 +159,8 @@ def train():
     for name, draws, images in (("nll", TIMESTEPS, IMAGES), ("sample", TIMESTEPS + 1, SAMPLES)):
         with h5py.File(f"{name}-noise.h5", "w") as file:
             file["noise"] = generator.standard_normal((draws, images, 8, 8, 1))
+    np.savez("base.npz", generator.integers(0, 256, (SAMPLES, SMALL, SMALL, 1), np.uint8),
+             generator.integers(0, CLASSES, SAMPLES))
 
 
 # ---- compare -------------------------------------------------------------------------------------------------------
@@ -201,10 +213,10 @@ def noise_of(name):
 
 
 def compare_bpd(model):
-    with h5py.File(next(Path("held-out").glob("*.h5"))) as file:
+    with h5py.File(next(Path("../held-out").glob("*.h5"))) as file:
         x, y = planes(file["images"][:IMAGES] / 127.5 - 1), th.from_numpy(file["labels"][:IMAGES])
     Given(noise_of("nll"))
-    theirs = make_diffusion().calc_bpd_loop(model, x, clip_denoised=True, model_kwargs={"y": y})
+    theirs = make_diffusion().calc_bpd_loop(model, x, clip_denoised=True, model_kwargs=condition(x, y))
     with h5py.File("nll.h5") as file:
         for ours, name in (("total", "total_bpd"), ("prior", "prior_bpd"), ("vb", "vb")):
             check(f"bits/dim, {name}", np.abs(file[ours][()] - theirs[name].numpy()).max(), 1e-4)
@@ -212,8 +224,12 @@ def compare_bpd(model):
 
 def compare_samples(model):
     Given(noise_of("sample")[1:])
+    given = {"y": th.full((SAMPLES,), LABEL)}
+    if ENLARGE:
+        base = np.load("base.npz")
+        given = {"low_res": planes(base["arr_0"] / 127.5 - 1), "y": th.from_numpy(base["arr_1"])}
     samples = make_diffusion().p_sample_loop(model, (SAMPLES, 1, 8, 8), noise=noise_of("sample")[0], clip_denoised=True,
-                                             model_kwargs={"y": th.full((SAMPLES,), LABEL)})
+                                             model_kwargs=given)
     theirs = ((samples + 1) * 127.5).clamp(0, 255).to(th.uint8).permute(0, 2, 3, 1).numpy()
     ours = np.load("samples.npz")["arr_0"]
     check("share of bytes of a chain of 100 steps that differ", (ours != theirs).mean(), 0.001)

@@ -228,10 +228,12 @@ def changed(name, change):
 def refusals(ours):
     to, end = "to-iddpm", ("bad.h5", "--config", "tiny.yaml")
     first = "input_blocks.0.0.weight"
-    refuses(f"{first} is missing; the configuration's network has it, [32][1][3][3]", to,
-            changed("bad.pt", lambda model: model.pop(first)), *end)
-    refuses("extra [2]: the configuration's network has none of that name", to,
-            changed("bad.pt", lambda model: model.update(extra=torch.zeros(2))), *end)
+    for text in (f"fits             no configuration: {first} is missing",
+                 f"{first} is missing; the configuration's network has it, [32][1][3][3]"):
+        refuses(text, to, changed("bad.pt", lambda model: model.pop(first)), *end)
+    for text in ("fits             no configuration: of the nearest, 1 tensors differ",
+                 "extra [2]: the configuration's network has none of that name"):
+        refuses(text, to, changed("bad.pt", lambda model: model.update(extra=torch.zeros(2))), *end)
     refuses("out.2.bias is [3], the configuration's network has [2]", to,
             changed("bad.pt", lambda model: model.update({"out.2.bias": torch.zeros(3)})), *end)
     refuses("it would fit with model.channel_mult=1", to, "theirs", *end, "channel_mult=1,2")
