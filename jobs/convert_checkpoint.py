@@ -12,8 +12,9 @@ other name is the folder of a run, which `iddpm train RUN` continues. CONFIG is 
 those of the released ones), and key=value change it, as for iddpm train; model.num_classes becomes the number of rows
 of label_emb.weight.
 
-to-pt writes modelN.pt, ema_RATE_N.pt and optN.pt of a checkpoint of step N + 1 for the authors' --resume_checkpoint;
-with --fp16 the optimiser's as their --use_fp16 True reads it.
+to-pt writes modelN.pt, ema_RATE_N.pt and optN.pt of a checkpoint of step N + 1 for the authors' --resume_checkpoint,
+which goes on at step N: it counts the last step twice. With --fp16 the optimiser's is as their --use_fp16 True reads
+it.
 
 The environment's IDDPM is the program, when it is not build/iddpm of this repository.
 """
