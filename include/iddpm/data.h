@@ -24,8 +24,8 @@ enum iddpm_status picture_resize(const struct picture *in, int width, int height
                                  struct picture *out);
 /* The authors' loader (image_datasets.py): BOX halving while at least twice too large, BICUBIC, centre crop to size. */
 enum iddpm_status picture_to_size(const struct picture *in, int size, struct picture *out);
-/* Several pictures [n][h][w][c] (c 1 or 3) in a grid, about square, one pixel apart on white. */
-enum iddpm_status picture_grid(int n, int h, int w, int c, const uint8_t *images, struct picture *out);
+/* Several pictures [n][h][w][c] (c 1 or 3) in a grid, one pixel apart on white. columns 0: about square. */
+enum iddpm_status picture_grid(int n, int columns, int h, int w, int c, const uint8_t *images, struct picture *out);
 
 /* ---- import (import*.c) ------------------------------------------------------------------------------------------ */
 
@@ -112,7 +112,8 @@ void signal_area_average(int size, int channels, const double *x, int small, dou
 /* Mirrors an image [height][width][channels] left to right, in place. */
 void pixels_mirror(int height, int width, int channels, uint8_t *pixels);
 
-/* ---- NPZ (npz.c) ------------------------------------------------------------------------------------------------- */
+/* ---- NPZ (npz.c, npz_write.c)
+ * ------------------------------------------------------------------------------------------------- */
 
 struct npz_array {
     char name[64]; /* "arr_0" */
@@ -123,6 +124,15 @@ struct npz_array {
 };
 /* Uncompressed (np.savez), atomically. */
 enum iddpm_status npz_write(const char *path, int n, const struct npz_array *arrays);
+/* The same array by array and piece by piece, for arrays larger than memory: at most eight. `data` of the array is not
+ * looked at; npz_writer_add gives its bytes, all of them before the next one begins. */
+struct npz_writer;
+enum iddpm_status npz_writer_open(struct npz_writer **out, const char *path);
+enum iddpm_status npz_writer_begin(struct npz_writer *writer, const struct npz_array *array);
+enum iddpm_status npz_writer_add(struct npz_writer *writer, const void *data, size_t bytes);
+/* Destroys the writer. With an error as `status`, which is passed through with the file's name, and after one here the
+ * file is as it was before. */
+enum iddpm_status npz_writer_close(struct npz_writer *writer, enum iddpm_status status);
 /* Stored or deflated members; data malloc'ed, npz_free. */
 enum iddpm_status npz_read(const char *path, int *n, struct npz_array **arrays);
 void npz_free(int n, struct npz_array *arrays);

@@ -75,8 +75,10 @@ struct noise {
     uint64_t draws, images;
     size_t image; /* elements */
     double *data;
+    int64_t *labels; /* [images] of what was encoded; NULL: none */
 };
-/* From the array "noise" of an HDF5 file or the first array of an NPZ file. */
+/* From the array "noise" of an HDF5 file, with "labels" if there are such, or the first array of an NPZ file, with
+ * arr_1. */
 enum iddpm_status noise_read(struct noise **out, const char *path);
 void noise_destroy(struct noise *noise);
 
@@ -163,7 +165,7 @@ void base_close(struct base *base); /* NULL is fine */
 enum iddpm_status base_read(struct base *base, const struct parallel *parallel, uint64_t first, uint64_t n,
                             uint8_t *pixels);
 
-/* ---- samples (sample.c, sample_result.c) ------------------------------------------------------------------------- */
+/* ---- samples (sample*.c) ------------------------------------------------------------------------- */
 
 enum sampling { SAMPLING_ANCESTRAL, SAMPLING_DDIM, SAMPLING_DDIM_REVERSE };
 
@@ -172,11 +174,16 @@ struct sample_options {
     double eta; /* of SAMPLING_DDIM */
     bool clip_denoised;
     uint64_t images, seed;
-    int skip;                  /* steps at the beginning of a chain that are left out (section 3.2 of the paper) */
-    int64_t label;             /* of every image of a class-conditional model; -1: those of `base`, else random ones
-                                * (RNG_CLASS) */
-    struct base *base;         /* of a super-resolution model, else NULL */
-    const struct noise *noise; /* NULL: Philox (RNG_SAMPLE; slot = image, step = draw) */
+    int skip;      /* steps at the beginning of a chain that are left out (section 3.2 of the paper) */
+    int64_t label; /* of every image of a class-conditional model; -1: those of `base`, else of `noise`, else
+                    * random ones (RNG_CLASS) */
+    const struct noise *noise;  /* NULL: Philox (RNG_SAMPLE; slot = image, step = draw) */
+    struct base *base;          /* of a super-resolution model, else NULL */
+    const struct dataset *data; /* of SAMPLING_DDIM_REVERSE: the images, with their labels */
+    int columns;                /* an image is kept so many times on its way, evenly, the last time finished; 0: 1 */
+    bool xstart;                /* what is kept is the prediction of x_0 at that time, not x_t */
+    const char *part;           /* file that keeps what is done, so that a stopped job continues; NULL: none */
+    double part_seconds;        /* between two writings of chains on their way; a twentieth of the time at most */
 };
 
 /* Step j of the chains of n images from global index `first` on, x [n][pixels][channels] in place. Timesteps run from
@@ -184,23 +191,43 @@ struct sample_options {
 void sample_step(struct model *model, const struct sample_options *options, int j, uint64_t first, int n, double *x,
                  const struct condition *given, double *pred_xstart);
 
+/* On rank 0, like labels: in memory, or in the file options->part as long as that stays. */
 struct samples {
     uint64_t images;
     int height, width, channels;
-    uint8_t *pixels; /* [images][height][width][channels]; on rank 0 only, like labels */
+    uint8_t *pixels; /* [images][columns][height][width][channels]; NULL in a file */
     int64_t *labels; /* NULL unless class-conditional */
+    int columns;     /* 0: 1 */
+    bool latents;    /* not pixels but x_T, of SAMPLING_DDIM_REVERSE: [images][height][width][channels] float64 */
+    struct sample_part *part; /* private */
 };
-/* Collective. Whole chains from noise to pixels. IDDPM_STOPPED when some rank was signalled. */
+/* Collective. Whole chains from noise to pixels, or from pixels to x_T. IDDPM_STOPPED when some rank was signalled.
+ * With options->part (the model then has a configuration) it first takes from there, and from PART.chains, what a job
+ * of the same settings, on any number of ranks, has done, and leaves there what it has done when it is stopped or
+ * killed: every finished image, and from time to time, and when it is stopped, chains on their way. Memory does not
+ * grow with the number of images then. The caller removes the files once the results are written (samples_part_remove).
+ */
 enum iddpm_status sample_images(const struct parallel *parallel, struct model *model,
                                 const struct sample_options *options, struct samples **out);
 void samples_destroy(struct samples *samples);
+void samples_part_remove(const char *part); /* rank 0; also what a killed job has left half-written */
 
-/* Rank 0. The first SAMPLE_GRID_MAX images in a grid; small images are enlarged by a whole factor. */
+/* Rank 0. The first SAMPLE_GRID_MAX images in a grid, or as many rows of several columns; small images are enlarged by
+ * a whole factor. */
 #define SAMPLE_GRID_MAX 400
 enum iddpm_status samples_write_png(const struct samples *samples, const char *path);
 /* Rank 0. arr_0 uint8 [images][height][width][channels] and, when class-conditional, arr_1 int64 labels, as
- * image_sample.py. */
+ * image_sample.py; of several columns [images][columns][height][width][channels]; latents as samples_write_latents. */
 enum iddpm_status samples_write_npz(const struct samples *samples, const char *path);
+/* Rank 0. HDF5 that noise_read reads: noise float64 [1][images][height][width][channels], labels int64 [images]. */
+enum iddpm_status samples_write_latents(const struct samples *samples, const char *path);
+
+/* What makes a result (rank 0): written beside it when it is finished, as YAML, and removed before it is made again. */
+enum iddpm_status samples_write_record(const struct model *model, const struct sample_options *options,
+                                       const char *path);
+/* Not collective. Whether `path` is the record of a result of the same settings; the last bits may differ (batch,
+ * instruction set). */
+bool samples_are_made(const struct model *model, const struct sample_options *options, const char *path);
 
 /* ---- pictures by gnuplot (gnuplot.c), of a run (plot_loss.c, plot_vb.c) -------------------------------------------
  */

@@ -5,16 +5,18 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define MAGIC "\x93NUMPY"
 #define HEADER_MAX 65536
 
-static const struct {
-    enum store_type type;
-    const char *name; /* numpy's "descr" */
-} types[] = {{STORE_F32, "<f4"}, {STORE_F64, "<f8"}, {STORE_I64, "<i8"}, {STORE_I32, "<i4"}, {STORE_U8, "|u1"}};
+/* By enum store_type. */
+static const char *const types[] = {
+    [STORE_F32] = "<f4", [STORE_F64] = "<f8", [STORE_I64] = "<i8", [STORE_I32] = "<i4", [STORE_U8] = "|u1"};
 enum { TYPES = sizeof types / sizeof types[0] };
+
+const char *npz_type_name(enum store_type type)
+{
+    return types[type];
+}
 
 size_t npz_bytes(const struct npz_array *array)
 {
@@ -61,12 +63,12 @@ static enum iddpm_status parse_header(const struct zip_stream *stream, const cha
                *shape = value_of(header, "'shape'");
     if (!type || !order || !shape) return bad_header(stream, "its header is not one of a numpy array");
     int t = 0;
-    while (t < TYPES && strncmp(type + 1, types[t].name, 3) != 0) t++;
+    while (t < TYPES && strncmp(type + 1, types[t], 3) != 0) t++;
     if (t == TYPES || (type[0] != '\'' && type[0] != '"'))
         return iddpm_error(IDDPM_FAILED,
                            "%s: member %s: type %.16s is not read; uint8, int32, int64, float32 and float64 are",
                            stream->zip->path, stream->member->name, type);
-    array->type = types[t].type;
+    array->type = (enum store_type)t;
     if (!parse_shape(shape, array)) return bad_header(stream, "its shape is damaged or has too many dimensions");
     if (strncmp(order, "False", 5) != 0 && array->ndim > 1)
         return bad_header(stream, "it is in Fortran order; save numpy.ascontiguousarray of it");
@@ -79,7 +81,8 @@ static enum iddpm_status read_header(struct zip_stream *stream, char *text)
     uint8_t start[12];
     TRY(zip_stream_read(stream, start, 10));
     size_t length = (size_t)start[8] | (size_t)start[9] << 8;
-    if (memcmp(start, MAGIC, 6) != 0 || start[6] < 1 || start[6] > 3) return bad_header(stream, "it is no numpy array");
+    if (memcmp(start, NPZ_MAGIC, 6) != 0 || start[6] < 1 || start[6] > 3)
+        return bad_header(stream, "it is no numpy array");
     if (start[6] > 1) {
         TRY(zip_stream_read(stream, start + 10, 2));
         length |= (size_t)start[10] << 16 | (size_t)start[11] << 24;
@@ -158,58 +161,4 @@ void npz_free(int n, struct npz_array *arrays)
 {
     for (int i = 0; i < n; i++) free(arrays[i].data);
     free(arrays);
-}
-
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
-
-#define HEADER_WRITTEN 256 /* enough for five dimensions of 20 digits */
-
-/* Magic, version 1.0, length, dictionary; padded with blanks to a multiple of 64 bytes, a line feed last. */
-static size_t make_header(const struct npz_array *array, char out[HEADER_WRITTEN])
-{
-    char *at = out + 10;
-    int t = 0;
-    while (types[t].type != array->type) t++;
-    at += sprintf(at, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[t].name);
-    for (int i = 0; i < array->ndim; i++) at += sprintf(at, "%llu, ", (unsigned long long)array->dims[i]);
-    if (array->ndim > 1) at -= 2; /* (3,) but (3, 4) */
-    if (array->ndim == 1) at -= 1;
-    at += sprintf(at, "), }");
-    size_t size = ((size_t)(at - out) + 1 + 63) / 64 * 64;
-    memset(at, ' ', (size_t)(out + size - 1 - at));
-    out[size - 1] = '\n';
-    memcpy(out, MAGIC "\1\0", 8);
-    out[8] = (char)((size - 10) & 255);
-    out[9] = (char)((size - 10) >> 8);
-    return size;
-}
-
-static enum iddpm_status write_all(FILE *stream, int n, const struct npz_array *arrays, struct zip_member *members)
-{
-    char header[HEADER_WRITTEN];
-    for (int i = 0; i < n; i++) {
-        snprintf(members[i].name, sizeof members[i].name, "%s.npy", arrays[i].name);
-        size_t size = make_header(&arrays[i], header);
-        TRY(zip_write_member(stream, &members[i], header, size, arrays[i].data, npz_bytes(&arrays[i])));
-    }
-    TRY(zip_write_directory(stream, (size_t)n, members));
-    if (fflush(stream) != 0 || fsync(fileno(stream)) != 0) return iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
-    return IDDPM_OK;
-}
-
-enum iddpm_status npz_write(const char *path, int n, const struct npz_array *arrays)
-{
-    char temporary[PATH_SIZE + 8];
-    struct zip_member *members;
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    TRY(mem_alloc(&members, (size_t)n, sizeof *members, path));
-    FILE *stream = fopen(temporary, "wb");
-    enum iddpm_status status =
-        stream ? write_all(stream, n, arrays, members) : iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
-    free(members);
-    if (stream && fclose(stream) != 0 && status == IDDPM_OK) status = iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
-    if (status == IDDPM_OK && rename(temporary, path) != 0) status = iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
-    if (status == IDDPM_OK) return status;
-    if (stream) unlink(temporary);
-    return iddpm_error_context(status, "%s: cannot write", path);
 }

@@ -1,4 +1,4 @@
-/* Private: reading one array of an NPZ file piece by piece, for arrays larger than memory. */
+/* Private: what reading and writing NPZ files share, and arrays larger than memory, piece by piece. */
 #ifndef IDDPM_DATA_NPZ_H
 #define IDDPM_DATA_NPZ_H
 
@@ -10,6 +10,9 @@
 enum iddpm_status npz_stream_open(struct zip_stream *stream, const struct zip *zip, const struct zip_member *member,
                                   struct npz_array *array);
 size_t npz_bytes(const struct npz_array *array);
+
+#define NPZ_MAGIC "\x93NUMPY"
+const char *npz_type_name(enum store_type type); /* numpy's "descr" */
 
 /* Images as the authors' scripts write them (npz_images.c). The member of that name, or NULL. */
 const struct zip_member *npz_find(const struct zip *zip, const char *name);

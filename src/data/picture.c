@@ -83,11 +83,12 @@ enum iddpm_status picture_read(struct picture *out, const char *path)
     return status == IDDPM_OK ? status : iddpm_error_context(status, "%s", path);
 }
 
-enum iddpm_status picture_grid(int n, int h, int w, int c, const uint8_t *images, struct picture *out)
+enum iddpm_status picture_grid(int n, int columns, int h, int w, int c, const uint8_t *images, struct picture *out)
 {
     *out = (struct picture){0};
     if (n < 1) return iddpm_error(IDDPM_USAGE, "a grid needs at least one picture");
-    int columns = (int)ceil(sqrt(n)), rows = (n + columns - 1) / columns;
+    if (columns == 0) columns = (int)ceil(sqrt(n));
+    int rows = (n + columns - 1) / columns;
     TRY(picture_alloc(out, columns * (w + INT64_C(1)) - 1, rows * (h + INT64_C(1)) - 1, c));
     size_t pitch = (size_t)out->width * (size_t)c, line = (size_t)w * (size_t)c;
     memset(out->pixels, 255, pitch * (size_t)out->height);

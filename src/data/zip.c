@@ -11,6 +11,7 @@
 #define LOCATOR64 0x07064b50u      /* [4.3.15] */
 #define END 0x06054b50u            /* [4.3.16] */
 #define LOCAL_SIZE 30
+#define LOCAL_CRC 14 /* where the checksum stands in it */
 #define CENTRAL_SIZE 46
 #define END64_SIZE 56
 #define LOCATOR64_SIZE 20
@@ -266,22 +267,35 @@ static enum iddpm_status emit(FILE *stream, const void *data, size_t n)
     return iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
 }
 
-enum iddpm_status zip_write_member(FILE *stream, struct zip_member *member, const void *head, size_t head_size,
-                                   const void *data, size_t data_size)
+enum iddpm_status zip_begin_member(FILE *stream, struct zip_member *member)
 {
     struct record record = {.n = 0}, extra = {.n = 0};
     member->header = (uint64_t)ftello(stream);
-    member->size = member->packed = head_size + data_size;
-    member->crc = (uint32_t)crc32_z(0, head, head_size);
-    if (data_size) member->crc = (uint32_t)crc32_z(member->crc, data, data_size);
+    member->packed = member->size;
+    member->crc = 0;
     put(&extra, 2, EXTRA64), put(&extra, 2, 16), put(&extra, 8, member->size), put(&extra, 8, member->packed);
     put(&record, 4, LOCAL_HEADER);
     put_member(&record, member, (int)extra.n);
     TRY(emit(stream, record.bytes, record.n));
     TRY(emit(stream, member->name, strlen(member->name)));
-    TRY(emit(stream, extra.bytes, extra.n));
-    TRY(emit(stream, head, head_size));
-    return emit(stream, data, data_size);
+    return emit(stream, extra.bytes, extra.n);
+}
+
+enum iddpm_status zip_add(FILE *stream, struct zip_member *member, const void *data, size_t n)
+{
+    if (n) member->crc = (uint32_t)crc32_z(member->crc, data, n);
+    return emit(stream, data, n);
+}
+
+enum iddpm_status zip_end_member(FILE *stream, const struct zip_member *member)
+{
+    struct record record = {.n = 0};
+    off_t end = ftello(stream);
+    put(&record, 4, member->crc);
+    if (fseeko(stream, (off_t)member->header + LOCAL_CRC, SEEK_SET) != 0)
+        return iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
+    TRY(emit(stream, record.bytes, record.n));
+    return fseeko(stream, end, SEEK_SET) == 0 ? IDDPM_OK : iddpm_error(IDDPM_FAILED, "%s", strerror(errno));
 }
 
 static enum iddpm_status write_entry(FILE *stream, const struct zip_member *member)

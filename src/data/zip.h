@@ -41,9 +41,12 @@ enum iddpm_status zip_stream_open(struct zip_stream *stream, const struct zip *z
 enum iddpm_status zip_stream_read(struct zip_stream *stream, void *out, size_t n);
 void zip_stream_close(struct zip_stream *stream);
 
-/* Writing: members are stored, with ZIP64 fields always, so that there is one form for every size. */
-enum iddpm_status zip_write_member(FILE *stream, struct zip_member *member, const void *head, size_t head_size,
-                                   const void *data, size_t data_size);
+/* Writing: members are stored, with ZIP64 fields always, so that there is one form for every size. A member's name and
+ * size are given, its bytes come in pieces, and zip_end_member writes the checksum into its header: `stream` can seek.
+ */
+enum iddpm_status zip_begin_member(FILE *stream, struct zip_member *member);
+enum iddpm_status zip_add(FILE *stream, struct zip_member *member, const void *data, size_t n);
+enum iddpm_status zip_end_member(FILE *stream, const struct zip_member *member);
 enum iddpm_status zip_write_directory(FILE *stream, size_t count, const struct zip_member *members);
 
 #endif

@@ -1,6 +1,6 @@
 /* The variational bound of images, term by term (gaussian_diffusion.py, calc_bpd_loop). */
 #include "nll.h"
-#include "batches.h"
+#include "images.h"
 #include "noise.h"
 
 #include <math.h>
@@ -29,32 +29,12 @@ struct job {
 
 /* ---- one batch --------------------------------------------------------------------------------------------------- */
 
-static enum iddpm_status check_labels(const struct job *job, int n)
-{
-    int classes = job->model->unet.num_classes;
-    for (int i = 0; i < n && classes > 0; i++)
-        if (job->labels[i] < 0 || job->labels[i] >= classes)
-            return iddpm_error(IDDPM_USAGE,
-                               "%s: an image has label %lld, but the class-conditional model of %s needs 0 to %d",
-                               job->data->folder, (long long)job->labels[i], job->model->path, classes - 1);
-    return IDDPM_OK;
-}
-
 static enum iddpm_status read_images(struct job *job, struct batch batch)
 {
-    if (batch.n == 0) return IDDPM_OK;
     size_t image = job->model->image, row = (size_t)job->steps + 1;
-    watchdog_at("reading images", -1);
-    TRY(dataset_read(job->data, batch.first, (uint64_t)batch.n, job->pixels, job->labels));
-    TRY(check_labels(job, batch.n));
-    const struct unet_options *unet = &job->model->unet;
-    pixels_to_signal((size_t)batch.n * image, job->pixels, job->x_start);
-    for (size_t i = 0; i < (size_t)batch.n; i++) {
-        const double *x_start = job->x_start + i * image;
-        job->terms[i * row + (size_t)job->steps].vb = prior_bpd(job->model->diffusion, image, x_start);
-        signal_area_average(unet->image_size, unet->in_channels, x_start, unet->super_res,
-                            job->low_res + i * low_res_elements(unet));
-    }
+    TRY(images_read(job->model, job->data, batch, job->pixels, job->labels, job->x_start, job->low_res));
+    for (size_t i = 0; i < (size_t)batch.n; i++)
+        job->terms[i * row + (size_t)job->steps].vb = prior_bpd(job->model->diffusion, image, job->x_start + i * image);
     return IDDPM_OK;
 }
 
@@ -158,7 +138,7 @@ static enum iddpm_status measure_columns(struct job *job, uint64_t round)
             if (columns[i] == column) columns[i]++;
         if (column == job->steps - 1) break;
         show(job, first, (column + 1.) / job->steps);
-        if (nll_part_is_due(&job->part, job->parallel)) TRY(keep_part(job, round));
+        if (job->part.path && part_clock_is_due(&job->part.clock, job->parallel)) TRY(keep_part(job, round));
     }
     return IDDPM_OK;
 }
@@ -179,25 +159,11 @@ static enum iddpm_status measure_round(struct job *job, uint64_t round)
 
 static enum iddpm_status check_data(const struct job *job)
 {
-    const struct dataset *data = job->data;
-    const struct model *model = job->model;
-    int size = model->unet.image_size;
-    if (data->height != size || data->width != size || data->channels != model->channels)
-        return iddpm_error(IDDPM_USAGE,
-                           "%s has images of %dx%d pixels and %d channels, but the model of %s is for %dx%d "
-                           "and %d",
-                           data->folder, data->width, data->height, data->channels, model->path, size, size,
-                           model->channels);
-    if (job->options->images > data->images)
-        return iddpm_error(IDDPM_USAGE, "%s has only %llu images, not %llu", data->folder,
-                           (unsigned long long)data->images, (unsigned long long)job->options->images);
-    if (model->unet.num_classes > 0 && data->classes == 0)
-        return iddpm_error(IDDPM_USAGE, "%s has no labels, which the class-conditional model of %s needs", data->folder,
-                           model->path);
+    TRY(images_check(job->model, job->data, job->options->images));
     if (job->options->strata > 0 && job->options->noise)
         return iddpm_error(IDDPM_USAGE, "%s has noise for every timestep: strata draw their own",
                            job->options->noise->name);
-    return noise_check(job->options->noise, (uint64_t)job->steps, job->batches.images, model->image);
+    return noise_check(job->options->noise, (uint64_t)job->steps, job->batches.images, job->model->image);
 }
 
 static enum iddpm_status create_arrays(struct nll *nll)

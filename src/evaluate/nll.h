@@ -2,8 +2,8 @@
 #ifndef IDDPM_EVALUATE_NLL_H
 #define IDDPM_EVALUATE_NLL_H
 
-#include "iddpm/evaluate.h"
 #include "iddpm/kernels.h"
+#include "part.h"
 
 static inline double nll_column_weight(const struct nll *nll, int column)
 {
@@ -35,8 +35,7 @@ struct nll_part {
     int batch;
     uint64_t n;               /* batches */
     int64_t *columns, *found; /* [n] done of each, and of these found when the job began */
-    double written, cost;     /* seconds: when last, and how long it took */
-    double interval;          /* seconds */
+    struct part_clock clock;
 };
 enum iddpm_status nll_part_create(struct nll_part *part, const struct nll *nll, const struct nll_options *options,
                                   int batch);
@@ -44,8 +43,6 @@ void nll_part_destroy(struct nll_part *part);
 /* Collective. What a job with the same settings has left at part->path, into nll on rank 0; else nothing. */
 enum iddpm_status nll_part_read(struct nll_part *part, const struct parallel *parallel, struct nll *nll, int n,
                                 const struct store_attribute *settings);
-/* Collective: whether it is time to write. */
-bool nll_part_is_due(const struct nll_part *part, const struct parallel *parallel);
 /* Rank 0. All that is done. */
 enum iddpm_status nll_part_write(struct nll_part *part, const struct nll *nll, int n,
                                  const struct store_attribute *settings);

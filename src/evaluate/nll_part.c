@@ -5,17 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SHARE 20 /* one part of the time in so many, at most, is for writing */
-
 enum iddpm_status nll_part_create(struct nll_part *part, const struct nll *nll, const struct nll_options *options,
                                   int batch)
 {
     uint64_t size = (uint64_t)batch;
-    *part = (struct nll_part){.path = options->part,
-                              .batch = batch,
-                              .n = (nll->images + size - 1) / size,
-                              .written = clock_seconds(),
-                              .interval = options->part_seconds};
+    *part = (struct nll_part){.path = options->part, .batch = batch, .n = (nll->images + size - 1) / size};
+    part_clock_start(&part->clock, options->part_seconds);
     TRY(mem_alloc(&part->columns, part->n, sizeof *part->columns, "list of batches"));
     return mem_alloc(&part->found, part->n, sizeof *part->found, "list of batches");
 }
@@ -34,14 +29,6 @@ void nll_part_remove(const char *part)
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
-
-bool nll_part_is_due(const struct nll_part *part, const struct parallel *parallel)
-{
-    if (!part->path) return false;
-    double passed = clock_seconds() - part->written;
-    bool due = passed >= part->interval && passed >= SHARE * part->cost;
-    return parallel_max_int(parallel, parallel->rank == 0 && due) > 0;
-}
 
 /* Images of batches that have been begun. */
 static uint64_t images_begun(const struct nll_part *part, uint64_t images)
@@ -66,8 +53,7 @@ enum iddpm_status nll_part_write(struct nll_part *part, const struct nll *nll, i
     };
     double began = clock_seconds();
     TRY(store_write(part->path, sizeof arrays / sizeof *arrays, arrays, n, settings));
-    part->written = clock_seconds();
-    part->cost = part->written - began;
+    part_clock_wrote(&part->clock, began);
     return IDDPM_OK;
 }
 

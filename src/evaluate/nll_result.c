@@ -1,25 +1,11 @@
 /* A measured likelihood as files. */
 #include "nll.h"
+#include "part.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- what it was measured on, and how ---------------------------------------------------------------------------- */
-
-static struct store_attribute text(const char *name, const char *value)
-{
-    return (struct store_attribute){.name = name, .kind = STORE_TEXT, .text = value};
-}
-
-static struct store_attribute number(const char *name, double value)
-{
-    return (struct store_attribute){.name = name, .kind = STORE_NUMBER, .number = value};
-}
-
-static struct store_attribute integer(const char *name, int64_t value)
-{
-    return (struct store_attribute){.name = name, .kind = STORE_INTEGER, .integer = value};
-}
 
 void nll_settings(const struct model *model, const struct dataset *data, const struct nll_options *options,
                   struct store_attribute out[NLL_SETTINGS])
@@ -27,36 +13,25 @@ void nll_settings(const struct model *model, const struct dataset *data, const s
     const struct diffusion *diffusion = model->diffusion;
     int columns = nll_columns(model, options);
     const struct store_attribute settings[NLL_SETTINGS] = {
-        integer("images", (int64_t)(options->images ? options->images : data->images)),
-        text("checkpoint", model->path),
-        integer("step", model->step),
-        text("weights", model->weights),
-        integer("weights_crc32", model->weights_crc32),
-        text("data", data->folder),
-        text("data_hash", data->hash),
-        text("noise_schedule", model->config->diffusion.noise_schedule),
-        integer("diffusion_steps", diffusion->original_num_steps),
-        integer("num_timesteps", diffusion->num_timesteps),
-        text("respacing", model->respacing),
-        integer("strata", columns < diffusion->num_timesteps ? columns : 0),
-        integer("clip_denoised", options->clip_denoised),
-        text("noise", options->noise ? options->noise->name : "philox"),
-        integer("seed", (int64_t)options->seed),
-        integer("batch", model->batch),
-        text("instruction_set", kernels_isa()),
+        setting_integer("images", (int64_t)(options->images ? options->images : data->images)),
+        setting_text("checkpoint", model->path),
+        setting_integer("step", model->step),
+        setting_text("weights", model->weights),
+        setting_integer("weights_crc32", model->weights_crc32),
+        setting_text("data", data->folder),
+        setting_text("data_hash", data->hash),
+        setting_text("noise_schedule", model->config->diffusion.noise_schedule),
+        setting_integer("diffusion_steps", diffusion->original_num_steps),
+        setting_integer("num_timesteps", diffusion->num_timesteps),
+        setting_text("respacing", model->respacing),
+        setting_integer("strata", columns < diffusion->num_timesteps ? columns : 0),
+        setting_integer("clip_denoised", options->clip_denoised),
+        setting_text("noise", options->noise ? options->noise->name : "philox"),
+        setting_integer("seed", (int64_t)options->seed),
+        setting_integer("batch", model->batch),
+        setting_text("instruction_set", kernels_isa()),
     };
     for (int i = 0; i < NLL_SETTINGS; i++) out[i] = settings[i];
-}
-
-/* What may be elsewhere now, and what the last bits alone depend on. */
-static bool is_a_name(const char *setting)
-{
-    return strcmp(setting, "checkpoint") == 0 || strcmp(setting, "data") == 0;
-}
-
-static bool is_for_bits(const char *setting)
-{
-    return strcmp(setting, "batch") == 0 || strcmp(setting, "instruction_set") == 0;
 }
 
 const char *nll_settings_differ(const char *path, int n, const struct store_attribute *settings, bool bits)
@@ -69,7 +44,7 @@ const char *nll_settings_differ(const char *path, int n, const struct store_attr
         const char *name = settings[i].name;
         bool same = settings[i].kind == STORE_TEXT ? strcmp(settings[i].text, found[i].text) == 0
                                                    : settings[i].integer == found[i].integer;
-        if (!same && !is_a_name(name) && (bits || !is_for_bits(name))) differs = name;
+        if (!same && !setting_is_a_name(name) && (bits || !setting_is_for_bits(name))) differs = name;
     }
     store_free_texts(n, found);
     return differs;
@@ -134,12 +109,12 @@ enum iddpm_status nll_write(const struct nll *nll, const struct model *model, co
     enum { OWN = 6 };
     const double timesteps = model->diffusion->num_timesteps;
     struct store_attribute attributes[OWN + NLL_SETTINGS] = {
-        number("bits_per_dim", nll->mean),
-        number("standard_error", nll->standard_error),
-        number("mean_vb", mean_sum(nll, nll->vb)),
-        number("mean_prior", mean_prior(nll)),
-        number("mean_mse", mean_sum(nll, nll->mse) / timesteps),
-        number("mean_xstart_mse", mean_sum(nll, nll->xstart_mse) / timesteps),
+        setting_number("bits_per_dim", nll->mean),
+        setting_number("standard_error", nll->standard_error),
+        setting_number("mean_vb", mean_sum(nll, nll->vb)),
+        setting_number("mean_prior", mean_prior(nll)),
+        setting_number("mean_mse", mean_sum(nll, nll->mse) / timesteps),
+        setting_number("mean_xstart_mse", mean_sum(nll, nll->xstart_mse) / timesteps),
     };
     nll_settings(model, data, options, attributes + OWN);
     bool strata = nll->steps < model->diffusion->num_timesteps;

@@ -26,6 +26,18 @@ static enum iddpm_status take_noise(struct noise *out, const char *path, enum st
     return IDDPM_OK;
 }
 
+/* What goes with the images of the noise, when it comes from an encoding. */
+static enum iddpm_status take_labels(struct noise *out, const char *path, int ndim, const uint64_t *dims,
+                                     const int64_t *labels)
+{
+    if (ndim != 1 || dims[0] != out->images)
+        return iddpm_error(IDDPM_USAGE, "%s: labels must be one for each of its %llu images", path,
+                           (unsigned long long)out->images);
+    TRY(mem_alloc(&out->labels, (size_t)out->images, sizeof *out->labels, path));
+    memcpy(out->labels, labels, (size_t)out->images * sizeof *labels);
+    return IDDPM_OK;
+}
+
 static enum iddpm_status read_npz(struct noise *out, const char *path)
 {
     struct npz_array *arrays;
@@ -34,6 +46,8 @@ static enum iddpm_status read_npz(struct noise *out, const char *path)
     enum iddpm_status status =
         n > 0 ? take_noise(out, path, arrays[0].type, arrays[0].ndim, arrays[0].dims, arrays[0].data)
               : iddpm_error(IDDPM_USAGE, "%s: holds no array", path);
+    if (status == IDDPM_OK && n > 1 && strcmp(arrays[1].name, "arr_1") == 0 && arrays[1].type == STORE_I64)
+        status = take_labels(out, path, arrays[1].ndim, arrays[1].dims, arrays[1].data);
     npz_free(n, arrays);
     return status;
 }
@@ -44,6 +58,10 @@ static enum iddpm_status read_hdf5(struct noise *out, const char *path)
     enum iddpm_status status = store_read(path, "noise", STORE_F64, &array);
     if (status != IDDPM_OK) status = store_read(path, "noise", STORE_F32, &array);
     if (status == IDDPM_OK) status = take_noise(out, path, array.type, array.ndim, array.dims, array.data);
+    free(array.data);
+    TRY(status);
+    if (store_read(path, "labels", STORE_I64, &array) != IDDPM_OK) return IDDPM_OK; /* draws alone have none */
+    status = take_labels(out, path, array.ndim, array.dims, array.data);
     free(array.data);
     return status;
 }
@@ -65,6 +83,7 @@ void noise_destroy(struct noise *noise)
 {
     if (!noise) return;
     free(noise->data);
+    free(noise->labels);
     free(noise);
 }
 

@@ -1,7 +1,53 @@
 /* Samples as files. */
-#include "iddpm/evaluate.h"
+#include "sample.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 enum { SHOWN_SIZE = 64 }; /* pixels that an image has at least in a grid */
+
+static int columns_of(const struct samples *samples)
+{
+    return samples->columns > 1 ? samples->columns : 1;
+}
+
+static size_t record_of(const struct samples *samples)
+{
+    size_t image = (size_t)samples->height * (size_t)samples->width * (size_t)samples->channels;
+    return sample_record(image, columns_of(samples), samples->latents);
+}
+
+/* What is kept of an image; `room` is where it comes to when it is in a file. */
+static enum iddpm_status record_at(const struct samples *samples, uint64_t i, void *room, const void **out)
+{
+    *out = room;
+    if (!samples->pixels) return sample_part_read(samples->part, i, room);
+    *out = samples->pixels + i * record_of(samples);
+    return IDDPM_OK;
+}
+
+/* The first n, malloc'ed. */
+static enum iddpm_status read_records(const struct samples *samples, uint64_t n, void *out)
+{
+    char *all, **to = out;
+    size_t record = record_of(samples);
+    TRY(mem_alloc(&all, (size_t)n, record, "samples"));
+    *to = all;
+    enum iddpm_status status = IDDPM_OK;
+    for (uint64_t i = 0; i < n && status == IDDPM_OK; i++) {
+        const void *found;
+        watchdog_at("reading samples", -1);
+        status = record_at(samples, i, all + i * record, &found);
+        if (status == IDDPM_OK && found != all + i * record) memcpy(all + i * record, found, record);
+    }
+    if (status == IDDPM_OK) return status;
+    free(all);
+    *to = NULL;
+    return status;
+}
+
+/* ---- pictures ---------------------------------------------------------------------------------------------------- */
 
 static enum iddpm_status write_enlarged(const struct picture *grid, int factor, const char *path)
 {
@@ -16,26 +62,94 @@ static enum iddpm_status write_enlarged(const struct picture *grid, int factor, 
 enum iddpm_status samples_write_png(const struct samples *samples, const char *path)
 {
     struct picture grid;
-    int n = samples->images < SAMPLE_GRID_MAX ? (int)samples->images : SAMPLE_GRID_MAX;
+    uint8_t *pixels;
+    const int columns = columns_of(samples), most = columns < SAMPLE_GRID_MAX ? SAMPLE_GRID_MAX / columns : 1;
+    int n = samples->images < (uint64_t)most ? (int)samples->images : most;
     if (samples->channels != 1 && samples->channels != 3)
         return iddpm_error(IDDPM_USAGE, "%s: images of %d channels are no picture; only 1 or 3 can be drawn", path,
                            samples->channels);
-    TRY(picture_grid(n, samples->height, samples->width, samples->channels, samples->pixels, &grid));
-    enum iddpm_status status = write_enlarged(&grid, SHOWN_SIZE / samples->height, path);
+    TRY(read_records(samples, (uint64_t)n, &pixels));
+    enum iddpm_status status = picture_grid(n * columns, columns > 1 ? columns : 0, samples->height, samples->width,
+                                            samples->channels, pixels, &grid);
+    free(pixels);
+    if (status == IDDPM_OK) status = write_enlarged(&grid, SHOWN_SIZE / samples->height, path);
     picture_destroy(&grid);
     return status;
 }
 
+/* ---- arrays ------------------------------------------------------------------------------------------------------ */
+
+/* Name and data apart. */
+static struct npz_array describe(const struct samples *samples)
+{
+    const uint64_t h = (uint64_t)samples->height, w = (uint64_t)samples->width, c = (uint64_t)samples->channels;
+    const uint64_t columns = (uint64_t)columns_of(samples);
+    if (samples->latents) return (struct npz_array){"arr_0", STORE_F64, 5, {1, samples->images, h, w, c}, NULL};
+    if (columns > 1) return (struct npz_array){"arr_0", STORE_U8, 5, {samples->images, columns, h, w, c}, NULL};
+    return (struct npz_array){"arr_0", STORE_U8, 4, {samples->images, h, w, c}, NULL};
+}
+
+static enum iddpm_status write_arrays(const struct samples *samples, struct npz_writer *writer, void *room)
+{
+    const struct npz_array images = describe(samples);
+    TRY(npz_writer_begin(writer, &images));
+    for (uint64_t i = 0; i < samples->images; i++) {
+        const void *record;
+        watchdog_at("writing samples", -1);
+        TRY(record_at(samples, i, room, &record));
+        TRY(npz_writer_add(writer, record, record_of(samples)));
+    }
+    if (!samples->labels) return IDDPM_OK;
+    const struct npz_array labels = {"arr_1", STORE_I64, 1, {samples->images}, NULL};
+    TRY(npz_writer_begin(writer, &labels));
+    return npz_writer_add(writer, samples->labels, (size_t)samples->images * sizeof *samples->labels);
+}
+
 enum iddpm_status samples_write_npz(const struct samples *samples, const char *path)
 {
-    const uint64_t n = samples->images;
-    const struct npz_array arrays[] = {
-        {"arr_0",
-         STORE_U8,
-         4,
-         {n, (uint64_t)samples->height, (uint64_t)samples->width, (uint64_t)samples->channels},
-         samples->pixels},
-        {"arr_1", STORE_I64, 1, {n}, samples->labels},
-    };
-    return npz_write(path, samples->labels ? 2 : 1, arrays);
+    struct npz_writer *writer;
+    void *room;
+    TRY(mem_alloc(&room, record_of(samples), 1, "an image"));
+    enum iddpm_status status = npz_writer_open(&writer, path);
+    if (status == IDDPM_OK) status = npz_writer_close(writer, write_arrays(samples, writer, room));
+    free(room);
+    return status;
+}
+
+enum iddpm_status samples_write_latents(const struct samples *samples, const char *path)
+{
+    const struct npz_array images = describe(samples);
+    struct store_array arrays[] = {{"noise", STORE_F64, images.ndim, {0}, NULL},
+                                   {"labels", STORE_I64, 1, {samples->images}, samples->labels}};
+    if (!samples->latents) return iddpm_error(IDDPM_USAGE, "%s: these samples are no latents", path);
+    memcpy(arrays[0].dims, images.dims, sizeof images.dims);
+    TRY(read_records(samples, samples->images, &arrays[0].data));
+    enum iddpm_status status = store_write(path, samples->labels ? 2 : 1, arrays, 0, NULL);
+    free(arrays[0].data);
+    return status;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+enum iddpm_status samples_write_record(const struct model *model, const struct sample_options *options,
+                                       const char *path)
+{
+    struct store_attribute settings[SAMPLE_SETTINGS];
+    char *text;
+    sample_settings(model, options, settings);
+    TRY(settings_write(SAMPLE_SETTINGS, settings, &text));
+    enum iddpm_status status = path_write_text(path, text);
+    free(text);
+    return status;
+}
+
+bool samples_are_made(const struct model *model, const struct sample_options *options, const char *path)
+{
+    struct store_attribute settings[SAMPLE_SETTINGS];
+    char *text;
+    if (!path_exists(path) || path_read_text(path, 1 << 20, &text) != IDDPM_OK) return false;
+    sample_settings(model, options, settings);
+    bool same = !settings_differ(text, SAMPLE_SETTINGS, settings, false);
+    free(text);
+    return same;
 }

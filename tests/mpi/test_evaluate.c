@@ -184,7 +184,7 @@ static void impossible_jobs_are_refused(void **state)
     struct nll *nll;
     struct samples *samples;
     double value = 0;
-    const struct noise noise = {"few.h5", 1, 1, 1, &value};
+    const struct noise noise = {.name = "few.h5", .draws = 1, .images = 1, .image = 1, .data = &value};
     struct nll_options options = {.images = data->images + 1};
     refused(nll_measure(&ranks, model, data, &options, &nll), "has only 300 images, not 301");
     assert_null(nll);

@@ -125,7 +125,7 @@ static void strata_take_no_noise_of_a_file(void **state)
 {
     (void)state;
     double value = 0;
-    const struct noise noise = {"draws.h5", 1, 1, 1, &value};
+    const struct noise noise = {.name = "draws.h5", .draws = 1, .images = 1, .image = 1, .data = &value};
     const struct nll_options options = {.images = 1, .noise = &noise, .strata = STRATA};
     struct nll *nll;
     assert_int_equal(nll_measure(&ranks, model, data, &options, &nll), IDDPM_USAGE);

@@ -266,7 +266,7 @@ static void samples_are_a_picture_and_an_archive(void **state)
     uint8_t pixels[N * SIZE];
     int64_t labels[N] = {4, 3, 2, 1, 0};
     for (int i = 0; i < N * SIZE; i++) pixels[i] = (uint8_t)(i * 4);
-    struct samples samples = {N, H, H, C, pixels, NULL};
+    struct samples samples = {.images = N, .height = H, .width = H, .channels = C, .pixels = pixels};
     must(samples_write_npz(&samples, at("s.npz")));
     struct npz_array *arrays;
     int n;
@@ -300,7 +300,7 @@ static void images_of_two_channels_are_no_picture(void **state)
 {
     (void)state;
     uint8_t pixels[8] = {0};
-    const struct samples samples = {1, 2, 2, 2, pixels, NULL};
+    const struct samples samples = {.images = 1, .height = 2, .width = 2, .channels = 2, .pixels = pixels};
     refused(samples_write_png(&samples, at("two.png")), "only 1 or 3 can be drawn");
     assert_false(path_exists(at("two.png")));
 }

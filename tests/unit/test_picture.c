@@ -305,7 +305,7 @@ static void grids_are_about_square(void **state)
     struct picture grid;
     (void)state;
     for (size_t i = 0; i < sizeof images; i++) images[i] = (uint8_t)i;
-    assert_int_equal(picture_grid(5, 2, 3, 1, images, &grid), IDDPM_OK); /* 3 columns, 2 rows */
+    assert_int_equal(picture_grid(5, 0, 2, 3, 1, images, &grid), IDDPM_OK); /* 3 columns, 2 rows */
     assert_int_equal(grid.width, 3 * 3 + 2);
     assert_int_equal(grid.height, 2 * 2 + 1);
     static const uint8_t want[5][11] = {{0, 1, 2, 255, 6, 7, 8, 255, 12, 13, 14},
@@ -315,11 +315,11 @@ static void grids_are_about_square(void **state)
                                         {21, 22, 23, 255, 27, 28, 29, 255, 255, 255, 255}};
     assert_memory_equal(grid.pixels, want, sizeof want);
     picture_destroy(&grid);
-    assert_int_equal(picture_grid(1, 1, 1, 3, images, &grid), IDDPM_OK);
+    assert_int_equal(picture_grid(1, 0, 1, 1, 3, images, &grid), IDDPM_OK);
     assert_int_equal(grid.width, 1);
     assert_memory_equal(grid.pixels, images, 3);
     picture_destroy(&grid);
-    assert_int_equal(picture_grid(0, 1, 1, 3, images, &grid), IDDPM_USAGE);
+    assert_int_equal(picture_grid(0, 0, 1, 1, 3, images, &grid), IDDPM_USAGE);
 }
 
 static void pixels_and_signal(void **state)
