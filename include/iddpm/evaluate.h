@@ -186,6 +186,9 @@ struct sample_options {
     double part_seconds;        /* between two writings of chains on their way; a twentieth of the time at most */
 };
 
+/* Not collective. IDDPM_USAGE, with the reason, when the model cannot do this; sample_images begins with it. */
+enum iddpm_status sample_check(const struct model *model, const struct sample_options *options);
+
 /* Step j of the chains of n images from global index `first` on, x [n][pixels][channels] in place. Timesteps run from
  * the last to 0, of SAMPLING_DDIM_REVERSE (encoding) from 0 to the last. pred_xstart: like x, or NULL. */
 void sample_step(struct model *model, const struct sample_options *options, int j, uint64_t first, int n, double *x,

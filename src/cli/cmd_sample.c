@@ -122,6 +122,7 @@ static enum iddpm_status draw(struct cli *cli, struct sample_command *command, c
 {
     bool root = cli->parallel.rank == 0;
     struct samples *samples;
+    TRY(parallel_agree(&cli->parallel, sample_check(command->inference.model, options)));
     TRY(inference_make_folder(cli, command->path));
     if (parallel_max_int(&cli->parallel, root && !command->again && is_made(command, options))) {
         log_info("%s is there already, of the same settings; --again makes it once more", command->path);

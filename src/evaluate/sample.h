@@ -11,9 +11,6 @@ void sample_draw(const struct sample_options *options, uint64_t number, uint64_t
 /* The class of a sample of a class-conditional model (without options->data). */
 int64_t sample_label(const struct model *model, const struct sample_options *options, uint64_t sample);
 
-/* IDDPM_USAGE unless the model can do this (sample_check.c). */
-enum iddpm_status sample_check(const struct model *model, const struct sample_options *options);
-
 /* Bytes of what is kept of an image: [columns] times its pixels, or its elements as float64. */
 static inline size_t sample_record(size_t image, int columns, bool latents)
 {

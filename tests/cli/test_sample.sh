@@ -33,6 +33,24 @@ differ ddim.npz eta.npz
 expect 0 "$iddpm" sample run --num 2 --ddim --steps 5 --eta 0.5 --weights ema/0.9 --seed 3 --no-clip
 prints "wrote run/samples/step-00000004-ema-0.9-5-ddim-eta0.5-num2-noclip-seed3.png"
 
+# Without learned variances DDIM of eta 1 is the ancestral chain, of the variances of the strided schedule (Song et al.
+# 2020, eq. 16): equal but for rounding; with learned ones, and other eta, it is not.
+farthest() { cmp -l "$1" "$2" | awk 'function n(o) { return int(o / 100) * 64 + int(o % 100 / 10) * 8 + o % 10 }
+    { d = n($2) - n($3); d = d < 0 ? -d : d } d > most { most = d } END { print most + 0 }'; }
+pixels() { tail -c +188 "$1" | head -c $((${2:-7} * 64)); } # of 7 images in such an archive
+tiny_run small learn_sigma=false sigma_small=true
+for steps in 4 7; do
+    expect 0 "$iddpm" sample small --num 7 --batch 2 --npz --out p.png --steps $steps
+    for eta in 1 0.5; do
+        expect 0 "$iddpm" sample small --num 7 --batch 2 --npz --out eta$eta.png --steps $steps --ddim --eta $eta
+    done
+    pixels p.npz >p.raw
+    pixels eta1.npz >eta1.raw
+    pixels eta0.5.npz >eta0.5.raw
+    [ "$(farthest p.raw eta1.raw)" -le 1 ] || complain "$steps steps: ancestral and DDIM of eta 1: $(farthest p.raw eta1.raw)"
+    [ "$(farthest p.raw eta0.5.raw)" -gt 8 ] || complain "$steps steps: eta 0.5 is eta 1"
+done
+
 # A prefix of the chain can be left out: from the last timestep on it is the whole chain, from another one it is not.
 expect 0 "$iddpm" sample run --num 7 --batch 2 --npz --out last.png --ddim --steps 5 --start-step 4
 prints "5 DDIM steps"
@@ -58,12 +76,78 @@ if command -v h5import >/dev/null; then
     says "noise.h5: noise of 6 draws of 2 images of 64 elements; needed are 6 draws of 3 images of 64 elements"
 fi
 
-# Classes.
+# Classes: of an image that is asked for, else random ones; where both are the same, so is the image.
+classes_of() { tail -c $((264 + 8 * $2)) "$1" | head -c $((8 * $2)) | od -An -v -t d8 -w8 | tr -d ' '; } # before the directory
 tiny_run classes class_cond=true
+expect 0 "$iddpm" sample classes --num 40 --steps 2 --npz --out any.png
+[ "$(classes_of any.npz 40 | sort -n | uniq | wc -l)" -ge 8 ] || complain "classes: $(classes_of any.npz 40)"
+class=$(classes_of any.npz 40 | head -n 1)
+expect 0 "$iddpm" sample classes --num 40 --steps 2 --class "$class" --npz --out one.png
+[ "$(classes_of one.npz 40 | uniq -c | tr -s ' ')" = " 40 $class" ] || complain "not of class $class: $(classes_of one.npz 40)"
+differ one.npz any.npz
+pixels any.npz 1 >any.raw
+pixels one.npz 1 >one.raw
+expect 0 cmp any.raw one.raw
 expect 0 "$iddpm" sample classes --num 4 --class 3 --npz --out three.png
-expect 0 "$iddpm" import npz three.npz three
-expect 0 "$iddpm" sample classes --num 4 --npz --out any.png
-differ three.npz any.npz
+
+# A chain on its way: the last column is the image, whatever their number; what it is taken to be comes to the same end.
+expect 0 "$iddpm" sample run --num 2 --batch 2 --npz --out end.png
+expect 0 "$iddpm" sample run --num 2 --batch 2 --npz --progressive 5
+prints "wrote run/samples/step-00000004-progressive5-num2.png"
+mv run/samples/step-00000004-progressive5-num2.npz way.npz
+expect 0 ranks 2 sample run --num 2 --batch 2 --npz --progressive 4 --xstart --out guess.png
+pixels end.npz 1 >end.raw
+for name in way guess; do
+    columns=$([ $name = way ] && echo 5 || echo 4)
+    pixels $name.npz "$columns" | tail -c 64 >$name.raw
+    [ "$(farthest end.raw $name.raw)" -le 1 ] || complain "the last column of $name.npz is not the image"
+    pixels $name.npz "$columns" | head -c 64 >first.raw
+    [ "$(farthest end.raw first.raw)" -gt 8 ] || complain "the first column of $name.npz is the image"
+done
+
+# Encoding: the path into noise leads back, the closer the more steps it has; classes go with it.
+tiny_run long diffusion_steps=200 total_steps=200 batch_size=32 lr=3e-3 ema_rate=0.98 save_interval=200 log_interval=200
+expect 0 "$iddpm" sample long --num 1 --steps 20 --npz --out drawn.png
+expect 0 "$iddpm" import npz drawn.npz drawn
+pixels drawn.npz 1 >drawn.raw
+last=256
+for steps in 4 20 100; do
+    expect 0 "$iddpm" sample long --encode drawn --steps $steps
+    prints "latents of 1 images of drawn"
+    latents=long/latents/step-00000200-drawn-$steps.h5
+    prints "wrote $latents"
+    expect 0 "$iddpm" sample long --ddim --steps $steps --noise $latents --num 1 --npz --out back.png
+    pixels back.npz 1 >back.raw
+    off=$(cmp -l drawn.raw back.raw | wc -l) far=$(farthest drawn.raw back.raw)
+    [ "$far" -lt $((last * 2 / 3)) ] || complain "$steps steps: a pixel is $far off, after $last; $off are not the same"
+    last=$far
+done
+[ "$last" -le 8 ] || complain "100 steps: a pixel is $last off"
+expect 0 ranks 2 sample classes --encode held-out --num 30 --steps 3 --out latents.npz
+expect 0 "$iddpm" sample classes --encode held-out --num 30 --steps 3 --out latents.h5
+expect 0 "$iddpm" sample classes --ddim --steps 3 --noise latents.npz --num 30 --npz --out b1.png
+expect 0 "$iddpm" sample classes --ddim --steps 3 --noise latents.h5 --num 30 --npz --out b2.png
+expect 0 cmp b1.npz b2.npz
+[ "$(classes_of b1.npz 30 | sort | uniq -c | wc -l)" -ge 8 ] || complain "classes: $(classes_of b1.npz 30)"
+
+# Images to enlarge: image i of image i, which are begun again; the same on any number of ranks.
+tiny_run up model.small_size=4 class_cond=true
+cp "$here"/tests/data/npz/base*.npz .
+expect 0 "$iddpm" sample up --base base.npz --steps 3 --npz --batch 2
+prints "3 samples of up"
+mv up/samples/step-00000004-3-base-*.npz up3.npz
+expect 0 "$iddpm" sample up --base base.npz --steps 3 --npz --batch 2 --num 7 --out up7.png
+expect 0 ranks 3 sample up --base base.npz --steps 3 --npz --batch 2 --num 7 --out on3.png
+expect 0 cmp up7.npz on3.npz
+pixels up3.npz 3 >up3.raw
+pixels up7.npz 3 >up7.raw
+expect 0 cmp up3.raw up7.raw
+[ "$(classes_of up7.npz 7 | xargs)" = "7 0 4 7 0 4 7" ] || complain "classes of base.npz: $(classes_of up7.npz 7)"
+differ up7.npz up3.npz
+expect 0 "$iddpm" sample up --base base-plain.npz --class 7 --steps 3 --npz --batch 2 --num 1 --out seven.png
+pixels seven.npz 1 >seven.raw
+pixels up3.npz 1 >up1.raw
+expect 0 cmp up1.raw seven.raw
 
 refuse() { # STATUS TEXT ARGUMENT ...
     local status=$1 text=$2
@@ -87,6 +171,13 @@ refuse 1 "cannot make this folder" run --out tiny.yaml/x/result.png
 refuse 2 "float32 or float64" run --noise three.npz
 
 # Images to enlarge are for models that do so.
+refuse 2 "enlarges images of 4x4 pixels: give them (--base FILE.npz)" up
+refuse 2 "has images of 8x8 pixels and 1 channels, but the model" up --base three.npz
+refuse 2 "has no classes (arr_1)" up --base base-plain.npz
+refuse 2 "give that as well" run --xstart
+refuse 2 "a chain of 20 steps cannot be shown in 21 columns" run --progressive 21
+refuse 2 "--encode goes with" run --encode digits --eta 1
+refuse 2 "must end in .h5 or .npz" run --encode digits --out x.png
 refuse 2 "is no super-resolution model: it takes no images such as three.npz" run --base three.npz
 refuse 1 "nothing.npz" run --base nothing.npz
 

@@ -208,21 +208,64 @@ static void impossible_jobs_are_refused(void **state)
     model_destroy(model);
 }
 
+/* With the flag of a signal set, a job ends after every step: it goes on behind it, on all ranks and on one in turn. */
+static void stopped_chains_go_on(struct model *model, const struct samples *want)
+{
+    const struct parallel alone = {MPI_COMM_SELF, 0, 1};
+    char part[PATH_SIZE];
+    int stops = 0;
+    struct samples *samples = NULL;
+    must(path_join(part, folder, "samples.png.part"));
+    const struct sample_options options = {
+        .clip_denoised = true, .images = IMAGES, .seed = 6, .label = -1, .columns = 2, .part = part};
+    for (enum iddpm_status status = IDDPM_STOPPED; status == IDDPM_STOPPED; stops++) {
+        assert_in_range(stops, 0, 1000);
+        if (stops % 2 == 0) {
+            status = sample_images(&ranks, model, &options, &samples);
+        } else {
+            if (ranks.rank == 0) status = sample_images(&alone, model, &options, &samples);
+            must(parallel_broadcast(&ranks, &status, sizeof status));
+        }
+        if (status != IDDPM_OK && status != IDDPM_STOPPED) fail_msg("%s", iddpm_error_text());
+    }
+    int rounds = (IMAGES + BATCH - 1) / BATCH;
+    assert_in_range(stops, rounds * 5 / ranks.size, rounds * 5 + 1);
+    if (ranks.rank == 0) {
+        char path[2][PATH_SIZE];
+        for (int i = 0; i < 2; i++) must(path_join(path[i], folder, i ? "want.npz" : "got.npz"));
+        must(samples_write_npz(samples, path[0]));
+        must(samples_write_npz(want, path[1]));
+        size_t n[2];
+        uint8_t *bytes[2] = {scratch_read(path[0], &n[0]), scratch_read(path[1], &n[1])};
+        assert_int_equal(n[0], n[1]);
+        assert_memory_equal(bytes[0], bytes[1], n[0]);
+        free(bytes[0]);
+        free(bytes[1]);
+    }
+    samples_destroy(samples);
+}
+
 /* The last test: the flag of a signal stays set. */
 static void a_signal_to_one_rank_stops_all(void **state)
 {
     (void)state;
     struct model *model = open_model(0);
     struct nll *nll;
-    struct samples *samples;
+    struct samples *samples, *whole;
     const struct nll_options options = {.images = IMAGES};
     const struct sample_options draws = {.images = IMAGES, .label = -1};
+    const struct sample_options two = {.clip_denoised = true, .images = IMAGES, .seed = 6, .label = -1, .columns = 2};
+    must(config_load(&model->config, NULL, 0, NULL)); /* jobs are known by it */
+    must(sample_images(&ranks, model, &two, &whole));
     stop_install();
     if (ranks.rank == ranks.size - 1) raise(SIGUSR1);
     assert_int_equal(nll_measure(&ranks, model, data, &options, &nll), IDDPM_STOPPED);
     assert_null(nll);
     assert_int_equal(sample_images(&ranks, model, &draws, &samples), IDDPM_STOPPED);
     assert_null(samples);
+    if (ranks.size > 1 && ranks.rank == 0) raise(SIGUSR1); /* also when it works alone */
+    stopped_chains_go_on(model, whole);
+    samples_destroy(whole);
     model_destroy(model);
 }
 

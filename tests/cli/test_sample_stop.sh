@@ -1,0 +1,80 @@
+# Jobs of samples that are killed or stopped go on where they were, on any number of ranks, and come to the same bytes.
+. "$(dirname "$0")/../support/shell.sh"
+. "$here/tests/support/tiny_run.sh"
+
+images=240 record=$((64 + 4)) # of 8x8 pixels and a checksum; the head of the file is as large as 16 of them at most
+draw() { # RANKS OPTION ...
+    local n=$1
+    shift
+    if [ "$n" = 1 ]; then
+        exec "$iddpm" sample run --num $images --batch 2 --npz "$@"
+    else
+        exec mpirun --oversubscribe -n "$n" "$iddpm" sample run --num $images --batch 2 --npz "$@"
+    fi
+}
+bytes() { stat -c %s "$1" 2>/dev/null || echo 0; }
+# Its number of images in the line "continues ...: N of ..."
+continued() { sed -n 's/^continues .*: \([0-9]*\) of .*/\1/p' "$1"; }
+
+(draw 1 --out whole.png >out 2>err) || complain "undisturbed: $(cat out err)"
+[ -z "$(find . -name '*.part*')" ] || complain "left behind: $(find . -name '*.part*')"
+expect 0 "$iddpm" sample run --num $images --batch 2 --npz --out whole.png
+prints "whole.png is there already, of the same settings"
+rm whole.png
+expect 0 "$iddpm" sample run --num $images --batch 2 --npz --out whole.png
+prints "wrote whole.png"
+
+# RANKS SIGNAL IMAGES: ended when that many images are finished
+least=0 chains=0
+check_start() { # what a job has taken from the one before
+    local found
+    found=$(continued out)
+    [ "${found:-0}" -ge "$least" ] || complain "images were lost before '$1': ${found:-0} of $least: $(cat out)"
+    [ "$chains" = 0 ] || grep -q "chains of $chains batches begun" out ||
+        complain "a stop has not kept the chains of $chains ranks before '$1': $(cat out)"
+}
+for stop in "1 KILL 30" "3 USR1 70" "2 KILL 110" "1 TERM 150"; do
+    read -r n signal upto <<<"$stop"
+    draw "$n" --out again.png --save-seconds 0 >out 2>err &
+    pid=$!
+    wait_for eval "[ \$(bytes again.png.part) -ge $((upto * record)) ] || ! kill -0 $pid"
+    victim=$pid
+    [ "$n" = 1 ] || victim=$(pgrep -P $pid | tail -n 1)
+    kill -"$signal" "$victim"
+    wait $pid 2>"$work/err"
+    status=$?
+    [ "$signal" = KILL ] || [ "$status" = 75 ] || complain "status $status after SIG$signal: $(cat out err)"
+    [ ! -e again.npz ] && [ ! -e again.png ] || complain "a job that was stopped has a result: $stop"
+    check_start "$stop"
+    least=$((upto - 16)) chains=$n
+    [ "$signal" != KILL ] || chains=0
+done
+draw 3 --out again.png >out 2>err || complain "the last part: $(cat out err)"
+check_start "the end"
+expect 0 cmp whole.npz again.npz
+expect 0 cmp whole.png again.png
+[ -z "$(find . -name 'again*.part*' -o -name '*.tmp')" ] || complain "left behind: $(find . -name '*.part*' -o -name '*.tmp')"
+
+# No room: a clear message, nothing half-written, and the same command continues.
+(
+    trap '' XFSZ
+    ulimit -f 16
+    draw 1 --out full.png >out 2>err
+)
+[ $? = 1 ] || complain "it ended well without room: $(cat out err)"
+grep -q "full.png.part: cannot write: File too large; what is done is kept" err || complain "it said: $(cat err)"
+mkdir full.npz # its name is taken
+expect 1 "$iddpm" sample run --num $images --batch 2 --npz --out full.png
+prints "continues full.png.part: 2"
+says "full.npz: cannot write"
+rmdir full.npz
+[ -z "$(find . -name '*.tmp')" ] || complain "left behind: $(find . -name '*.tmp')"
+
+# Of other settings nothing is taken.
+cp full.png.part other.png.part
+expect 0 "$iddpm" sample run --num $images --batch 2 --out other.png --seed 9
+says "other.png.part is of a job with another seed; it is not used"
+expect 0 "$iddpm" sample run --num $images --batch 2 --npz --out full.png
+prints "continues full.png.part: $images of $images images are done"
+expect 0 cmp whole.npz full.npz
+finish
