@@ -4,7 +4,7 @@
 #include "models.h"
 #include "support/data.h"
 
-#include "iddpm/config.h"
+#include "iddpm/models.h"
 
 #include <mpi.h>
 #include <sys/wait.h>
@@ -61,7 +61,7 @@ static void write_config(const char *folder, const char *name, int argc, char **
     snprintf(path, sizeof path, "%s/%s.yaml", folder, name);
     bench_check(path_write_text(path, text));
     if (!path_exists(data + strlen("data.path=")))
-        bench_check(bench_data(folder, (int)config->model.image_size, (int)config->model.num_classes));
+        bench_check(bench_data(folder, image_size_from_config(config), (int)config->model.num_classes));
     free(text);
     config_destroy(config);
 }

@@ -68,7 +68,7 @@ int main(int argc, char **argv)
     if (parallel.rank == 0 && !mkdtemp(folder)) return 1;
     bench_check(parallel_broadcast(&parallel, folder, sizeof folder));
     struct config *config = configure(argc, argv, folder);
-    bench_check(parallel_agree(&parallel, parallel.rank == 0 ? bench_data(folder, (int)config->model.image_size,
+    bench_check(parallel_agree(&parallel, parallel.rank == 0 ? bench_data(folder, image_size_from_config(config),
                                                                           (int)config->model.num_classes)
                                                              : IDDPM_OK));
     double base = parallel_max(&parallel, (double)mem_peak_bytes()); /* program and libraries */

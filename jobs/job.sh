@@ -1,6 +1,7 @@
-# What train.sbatch, nll.sbatch and sample.sbatch do, each with its command of iddpm. Sourced.
+# What train.sbatch, nll.sbatch and sample.sbatch do, each with its command of iddpm, and cascade.sbatch. Sourced.
 #
-#   job COMMAND ARGUMENT...             runs it on the ranks, brings the job back if it was stopped, and exits
+#   job COMMAND ARGUMENT...             runs it on the ranks, brings the job back if it was stopped, and exits; COMMAND is
+#                                       one of iddpm, or cascade (cascade.sh)
 #   job COMMAND --list FILE [MORE ...]  an array: task N takes the arguments in line N + 1 of FILE, and MORE
 #
 # From the environment:
@@ -11,6 +12,7 @@
 #   RETRIES       after a failure, too, it is started again, while it was so less often than this (default 0)
 
 . "$(dirname "${BASH_SOURCE[0]}")/launch.sh"
+. "$launch_folder/cascade.sh"
 
 # A file of runs: a line each, empty ones and comments apart, with the quotes of a shell.
 job_line() { # FILE: sets `arguments` from the line of this task
@@ -109,7 +111,10 @@ job() {
         arguments=("$@")
     fi
     if [ ${#arguments[@]} = 0 ]; then
-        echo "$command of what? Usage: iddpm $command --help, and the head of jobs/$command.sbatch" >&2
+        case $command in
+        cascade) cascade ;;
+        *) echo "$command of what? Usage: iddpm $command --help, and the head of jobs/$command.sbatch" >&2 ;;
+        esac
         exit 2
     fi
     [ "$command" != train ] || launch_power=1
@@ -120,7 +125,10 @@ job() {
         arguments+=("data.local=$staged")
     fi
     if [ $status = 0 ]; then
-        launch "$IDDPM" "$command" "${arguments[@]}"
+        case $command in
+        cascade) cascade "${arguments[@]}" ;;
+        *) launch "$IDDPM" "$command" "${arguments[@]}" ;;
+        esac
         status=$?
     fi
     job_come_back "$status"

@@ -192,7 +192,7 @@ enum iddpm_status costs_measure_network(const struct parallel *parallel, const c
     enum iddpm_status status = IDDPM_OK;
     if (parallel->rank == 0) status = path_make_folders(place);
     if (parallel->rank == 0 && status == IDDPM_OK)
-        status = bench_data(place, (int)config->model.image_size, (int)config->model.num_classes);
+        status = bench_data(place, image_size_from_config(config), (int)config->model.num_classes);
     status = parallel_agree(parallel, status);
     if (status == IDDPM_OK) status = time_network(parallel, config, out);
     config_destroy(config);

@@ -39,7 +39,7 @@ struct diffusion {
     double *posterior_variance, *posterior_log_variance_clipped, *posterior_mean_coef1, *posterior_mean_coef2;
     double *log_betas, *fixed_log_variance; /* the latter of VAR_FIXED_LARGE or _SMALL, NULL when it is learned */
     /* With min_snr_gamma, else NULL: of the squared error in the loss. With SNR = abar / (1 - abar) they are
-     * min(SNR, gamma) / SNR for epsilon and min(SNR, gamma) for x_0 (Hang et al. 2023, section 3.4). */
+     * min(SNR, gamma) / SNR for epsilon and min(SNR, gamma) for x_0 (Hang et al. 2023). */
     double *mse_weights;
 };
 /* IDDPM_USAGE for a schedule without that name, a respacing that is impossible, or fewer than two timesteps (the

@@ -25,8 +25,8 @@ struct train_plan {
 enum iddpm_status train_plan(const struct config *config, const struct dataset *data, int rank, int size,
                              struct train_plan *out);
 
-/* Puts what was found (classes, levels, leaves, steps) into the configuration, so that a checkpoint can be used alone,
- * and takes data.local out, which the next job may not have. */
+/* Puts what was found (sizes, classes, levels, leaves, steps) into the configuration, so that a checkpoint can be used
+ * alone, and takes data.local out, which the next job may not have. */
 enum iddpm_status train_resolve(struct config *config, const struct train_plan *plan);
 
 /* ---- memory.c ---------------------------------------------------------------------------------------------------- */

@@ -10,7 +10,7 @@ static struct rng step_rng(const struct trainer *t, uint32_t purpose, uint32_t s
 }
 
 /* A number of [0, 1) for the timestep of the image in `slot`: of its own, or, all B of them together evenly spread, one
- * number and the places of a permutation, u_i = frac(u_0 + p(i) / B) (Kingma et al. 2021, appendix I.1). */
+ * number and the places of a permutation, u_i = frac(u_0 + p(i) / B) (Kingma et al. 2021). */
 static double timestep_uniform(const struct trainer *t, uint32_t slot)
 {
     struct rng own = step_rng(t, RNG_TIMESTEP, slot), spread = step_rng(t, RNG_SPREAD, 0);

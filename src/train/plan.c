@@ -71,6 +71,7 @@ enum iddpm_status train_resolve(struct config *config, const struct train_plan *
     int used = 0;
     snprintf(text, sizeof text, "%d", plan->spec.unet.image_size);
     TRY(config_set(config, "model.image_size", text));
+    if (plan->spec.unet.super_res) TRY(config_set(config, "model.large_size", text));
     text[0] = 0;
     for (int i = 0; i < plan->spec.unet.n_mult; i++)
         used +=
