@@ -1,0 +1,71 @@
+# The cascade: two stages as one job, killed and stopped in the second, the same images as by hand.
+. "$(dirname "$0")/../support/shell.sh"
+cd "$work" || exit 1
+export IDDPM=$iddpm OMPI_MCA_mpi_yield_when_idle=1
+cascade=$here/jobs/cascade.sh
+
+cat >tiny.yaml <<'YAML'
+model: {num_channels: 32, channel_mult: 1, num_res_blocks: 1, attention_resolutions: 8, num_heads: 1, class_cond: true}
+diffusion: {diffusion_steps: 100, noise_schedule: cosine, learn_sigma: true}
+train: {batch_size: 8, total_steps: 2, lr: 1e-3, ema_rate: 0.5}
+YAML
+mkdir pictures
+find "$here/tests/data/image-folder-awkward" -name 'cat_*' -o -name 'dog_*' | xargs cp -t pictures
+for size in 8 16; do expect 0 "$iddpm" import folder pictures data$size --size $size; done
+expect 0 "$iddpm" train tiny.yaml run.dir=base data.path=data8 image_size=8
+expect 0 "$iddpm" train tiny.yaml run.dir=up data.path=data16 small_size=8 large_size=16
+[ $failures = 0 ] || finish
+
+# Both stages in one command, with options of each, are those by hand.
+number=8
+expect 0 env RANKS=1 bash "$cascade" base up $number calm --batch 1 --steps 5 -- --batch 1 --seed 3
+prints "8 samples of base, ema/0.5 of step 2, 5 steps"
+prints "8 samples of up, ema/0.5 of step 2, 100 steps"
+for name in base.png samples.png; do [ -s calm/$name ] || complain "no picture calm/$name"; done
+expect 0 "$iddpm" sample base --num $number --batch 1 --steps 5 --npz --out hand/base.png
+expect 0 "$iddpm" sample up --base hand/base.npz --batch 1 --seed 3 --npz --out hand/samples.png
+for stage in base samples; do expect 0 cmp calm/$stage.npz hand/$stage.npz; done
+expect 0 "$iddpm" import npz calm/samples.npz again
+expect 0 "$iddpm" info again
+prints "8 of 16x16, channels 3"
+
+begin() { # FOLDER: starts it in the background and waits until images of the second stage are done, not all
+    RANKS=2 bash "$cascade" base up $number "$work/$1" --batch 1 --steps 5 -- --batch 1 --seed 3 >"$1.out" 2>"$1.err" &
+    script=$!
+    wait_for compgen -G "$1/samples*.part"
+}
+ends() { # STATUS FOLDER
+    wait "$script"
+    local status=$?
+    [ "$status" = "$1" ] || complain "$2 ended with status $status, not $1: $(cat "$2.out" "$2.err")"
+    [ ! -e "$2/samples.npz" ] || complain "$2 was finished already"
+}
+goes_on() { # FOLDER: on another number of ranks; the first stage is not repeated
+    expect 0 env RANKS=1 bash "$cascade" base up $number "$work/$1" --batch 1 --steps 5 -- --batch 1 --seed 3
+    prints "$work/$1/base.png is there already"
+    counts 0 "samples of base"
+    for stage in base samples; do expect 0 cmp calm/$stage.npz "$1/$stage.npz"; done
+}
+
+begin killed
+kill -9 "$(pgrep -n -f "^$iddpm sample up .*$work/killed/samples.png")"
+ends 137 killed
+goes_on killed
+
+begin stopped
+kill -TERM $script
+ends 75 stopped
+goes_on stopped
+
+refuse() { # TEXT ARGUMENT ...
+    local text=$1
+    shift
+    expect 2 env RANKS=1 bash "$cascade" "$@"
+    says "$text"
+    [ ! -e refused/samples.npz ] || complain "a refused cascade left images"
+}
+refuse "usage: BASE UPSAMPLER N FOLDER"
+refuse "usage: BASE UPSAMPLER N FOLDER" base up refused
+refuse "usage: BASE UPSAMPLER N FOLDER" base up none refused
+refuse "is no super-resolution model" base base 2 refused --steps 2
+finish
