@@ -72,7 +72,7 @@ int main(int argc, char **argv)
                                                                           (int)config->model.num_classes)
                                                              : IDDPM_OK));
     double base = parallel_max(&parallel, (double)mem_peak_bytes()); /* program and libraries */
-    bench_check(train_run(&parallel, config, NULL));
+    bench_check(train_run(&parallel, config, NULL, 0, NULL));
     double peak = parallel_max(&parallel, (double)mem_peak_bytes());
     if (parallel.rank == 0) {
         struct step_time best = best_step(folder);

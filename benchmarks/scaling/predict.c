@@ -40,7 +40,7 @@ static enum iddpm_status count(struct job *job, struct config *config)
     unet_build(net, &job->plan.spec.unet);
     enum iddpm_status status = net_finish(net, false);
     if (status == IDDPM_OK) {
-        job->memory = train_memory(config, &job->plan, NULL, net);
+        job->memory = train_memory(config, &job->plan, NULL, net, 0);
         job->flat = net_flat_size(net);
         job->elements = net_parameters(net);
         job->tensors = net_param_count(net);

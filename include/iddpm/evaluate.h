@@ -28,14 +28,24 @@ struct model {
     int pixels, channels;
     size_t image; /* elements of an image: pixels x channels */
     double *timesteps;
-    int64_t *labels; /* both [batch], of a run */
-    double *draw;    /* [image], room for one draw of noise */
+    int64_t *labels;                   /* both [batch], of a run */
+    double *draw;                      /* [image], room for one draw of noise */
+    const struct train_view *training; /* of model_around; NULL for others */
 };
 
 /* A model without a checkpoint: the caller fills `params` and calls net_set_params. threads: OpenMP threads per rank.
  */
 enum iddpm_status model_create(struct model **out, const struct model_spec *spec, int batch, int threads);
 void model_destroy(struct model *model);
+
+struct train_view;
+/* Around the network of a run that is being trained, in batches of its microbatch and with its parameters: the network
+ * stays the trainer's, and nothing has a second copy. Likelihoods and samples of such a model show no progress, and are
+ * stopped also when the job ends soon (train_ends). `params` and `config` are NULL. `respacing`: instead of the one
+ * that is trained, NULL for that; it must live on. */
+enum iddpm_status model_around(struct model **out, const struct train_view *view, const char *respacing);
+/* Collective: train_use_weights. */
+enum iddpm_status model_use_weights(struct model *model, const char *weights);
 
 struct model_options {
     const char *weights;   /* "params" or "ema/RATE"; NULL: the EMA of the first train.ema_rate */
@@ -156,10 +166,14 @@ struct base {
     uint64_t images;
     int size, channels;
     int64_t *labels;         /* [images]; NULL: none */
-    struct npz_images *file; /* private: rank 0's */
+    struct npz_images *file; /* private: rank 0's, */
+    uint8_t *pixels;         /* or, without a file, on rank 0 all images */
 };
 /* Collective. */
 enum iddpm_status base_open(struct base **out, const struct parallel *parallel, const char *path);
+/* Collective. The first images of a data set, made small by area averaging, in memory. */
+enum iddpm_status base_from_data(struct base **out, const struct parallel *parallel, const struct dataset *data,
+                                 uint64_t images, int size);
 void base_close(struct base *base); /* NULL is fine */
 /* Collective. The images of n samples from global index `first` on, uint8 [n][size][size][channels] on every rank. */
 enum iddpm_status base_read(struct base *base, const struct parallel *parallel, uint64_t first, uint64_t n,
@@ -231,6 +245,47 @@ enum iddpm_status samples_write_record(const struct model *model, const struct s
 /* Not collective. Whether `path` is the record of a result of the same settings; the last bits may differ (batch,
  * instruction set). */
 bool samples_are_made(const struct model *model, const struct sample_options *options, const char *path);
+
+/* ---- while a model is trained (validate.c, grids.c): hooks of train_run, to be given to it with the configuration
+ * ---- */
+
+struct train_hook;
+struct train_plan;
+
+/* Every train.eval_interval steps: rows of RUN/eval.csv, one for the parameters and one for each EMA, of the first
+ * train.eval_num images of data.eval_path: means of loss, mse and vb as in training, at one timestep of each image,
+ * which are spread evenly; and bits/dim by nll_measure with train.eval_strata. Images, timesteps and noise are the same
+ * for all steps. */
+struct validation {
+    struct dataset *data;
+};
+struct train_hook validation_hook(struct validation *validation, const struct config *config);
+/* Not collective. IDDPM_USAGE with the key unless `data`, of data.eval_path, has images and classes for this network,
+ * and as many as train.eval_num says where there is to be validation. */
+enum iddpm_status validation_check(const struct config *config, const struct unet_options *unet,
+                                   const struct dataset *data);
+/* The former alone, of the data set that `key` names. */
+enum iddpm_status hooks_check_data(const struct config *config, const char *key, const struct unet_options *unet,
+                                   const struct dataset *data);
+
+/* What the loss of training is on held-out images, in the order of the data set; terms that the loss lacks are NAN.
+ * Image i has a timestep of the i-th of so many equal parts, at random (RNG_STRATUM, slot = image, step = UINT32_MAX),
+ * and the noise that nll_measure gives it there. Collective; the result is the same on all ranks, of any number. */
+enum iddpm_status validation_losses(const struct parallel *parallel, struct model *model, const struct dataset *data,
+                                    uint64_t images, uint64_t seed, struct loss_terms *mean);
+
+/* Every train.sample_interval steps: RUN/samples/step-NNNNNNNN-params.png and, of the first EMA, -ema-RATE.png, of
+ * train.sample_num images in train.sample_steps steps, from the same noise and with the same classes each time. What a
+ * super-resolution network enlarges are the first images of data.eval_path, or else of data.path, made small. */
+struct grids {
+    struct base *base; /* what is enlarged, else NULL */
+};
+struct train_hook grids_hook(struct grids *grids, const struct config *config);
+/* Not collective. IDDPM_USAGE with the key when there are to be grids, and cannot be. */
+enum iddpm_status grids_check(const struct config *config, const struct train_plan *plan);
+
+/* Bytes that these hooks, as the configuration asks for them, allocate on the rank that needs most. */
+size_t hooks_bytes(const struct config *config, const struct train_plan *plan, int ranks);
 
 /* ---- pictures by gnuplot (gnuplot.c), of a run (plot_loss.c, plot_vb.c) -------------------------------------------
  */

@@ -64,8 +64,8 @@ enum iddpm_status cmd_plot(struct cli *cli)
 {
     const struct usage usage = {
         "RUN",
-        "Draws RUN/loss.png from the progress of the training and RUN/vb-terms.png from its newest nll results, with "
-        "gnuplot.",
+        "Draws RUN/loss.png from the progress of the training, with held-out images where it measures them "
+        "(train.eval_interval), and RUN/vb-terms.png from its newest nll results, with gnuplot.",
         1,
         1,
         0,

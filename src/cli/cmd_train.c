@@ -1,5 +1,7 @@
 #include "slurm.h"
 
+#include "iddpm/evaluate.h"
+
 #include <limits.h>
 #include <stdlib.h>
 
@@ -64,8 +66,11 @@ static enum iddpm_status train(const struct cli *cli, const char *task, struct c
                                   .restarts = cli->slurm.restarts,
                                   .end = end,
                                   .state = slurm_job_state};
+    struct validation validation = {0};
+    struct grids grids = {0};
+    const struct train_hook hooks[] = {validation_hook(&validation, config), grids_hook(&grids, config)};
     stop_install();
-    return train_run(&cli->parallel, config, &job);
+    return train_run(&cli->parallel, config, &job, 2, hooks);
 }
 
 enum iddpm_status cmd_train(struct cli *cli)

@@ -2,6 +2,7 @@
  * would be refused for. */
 #include "info.h"
 
+#include "iddpm/evaluate.h"
 #include "iddpm/kernels.h"
 
 #include <inttypes.h>
@@ -65,24 +66,22 @@ static enum iddpm_status print_data(const struct job *job)
     return IDDPM_OK;
 }
 
-/* Training does not need held-out data, so it may come later; what is there must fit. */
+/* Without validation held-out data may come later; what is there must fit. */
 static enum iddpm_status check_eval_data(const struct job *job)
 {
     const char *path = job->config->data.eval_path;
+    bool needed = job->strict && job->config->train.eval_interval > 0;
     struct dataset *data;
-    if (!*path) return IDDPM_OK;
+    if (!*path && !needed) return IDDPM_OK;
+    if (!*path)
+        return config_error(job->config, "data.eval_path", "not set: train.eval_interval needs held-out images");
     if (dataset_open(&data, path) != IDDPM_OK) {
+        if (needed) return config_error(job->config, "data.eval_path", "%s", iddpm_error_text());
         info_row("eval data", "%s", iddpm_error_text());
         return IDDPM_OK;
     }
-    enum iddpm_status status = IDDPM_OK;
-    int size = image_size_from_config(job->config);
-    if (data->height != size || data->width != size || data->channels != job->config->model.in_channels)
-        status =
-            config_error(job->config, "data.eval_path", "its images are %dx%d with %d channels, not as the model's",
-                         data->height, data->width, data->channels);
-    else
-        info_row("eval data", "%s: %" PRIu64 " images", path, data->images);
+    enum iddpm_status status = validation_check(job->config, &job->plan.spec.unet, data);
+    if (status == IDDPM_OK) info_row("eval data", "%s: %" PRIu64 " images", path, data->images);
     dataset_close(data);
     return status;
 }
@@ -122,7 +121,8 @@ static enum iddpm_status print_memory(const struct job *job)
     enum iddpm_status status =
         unet_plan(&net, &job->plan.spec.unet, job->plan.microbatch, NET_TRAINING, kernels_threads());
     struct train_memory m = {0};
-    if (status == IDDPM_OK) m = train_memory(job->config, &job->plan, job->data, net);
+    if (status == IDDPM_OK)
+        m = train_memory(job->config, &job->plan, job->data, net, hooks_bytes(job->config, &job->plan, job->ranks));
     net_destroy(net);
     TRY(status);
     double mega = 1e-6;
@@ -132,8 +132,8 @@ static enum iddpm_status print_memory(const struct job *job)
              "parameters %.1f, gradients %.1f, moments %.1f, EMAs %.1f, packed %.1f, activations %.1f, images %.1f,",
              mega * (double)m.parameters, mega * (double)m.gradients, mega * (double)m.moments, mega * (double)m.emas,
              mega * (double)m.packed, mega * (double)m.arena, mega * (double)m.images);
-    info_row("", "data kept %.1f, reduction %.1f, program and libraries %.1f", mega * (double)m.cache,
-             mega * (double)m.reduction, mega * (double)m.program);
+    info_row("", "data kept %.1f, reduction %.1f, validation and grids %.1f, program and libraries %.1f",
+             mega * (double)m.cache, mega * (double)m.reduction, mega * (double)m.hooks, mega * (double)m.program);
     return IDDPM_OK;
 }
 
@@ -170,6 +170,7 @@ static enum iddpm_status report(struct job *job)
     print_step(job);
     TRY(print_memory(job));
     TRY(check_eval_data(job));
+    TRY(grids_check(job->config, &job->plan));
     TRY(check_paths(job));
     if (job->data) TRY(check_leaves(job));
     if (job->strict) info_row("checks", "a job on %d ranks may start", job->ranks);

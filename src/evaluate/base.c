@@ -48,20 +48,65 @@ static enum iddpm_status open_base(struct base *base, const struct parallel *par
     return parallel_broadcast(parallel, base->labels, (size_t)base->images * sizeof *base->labels);
 }
 
-enum iddpm_status base_open(struct base **out, const struct parallel *parallel, const char *path)
+static enum iddpm_status made(struct base **out, enum iddpm_status status)
 {
-    TRY(parallel_agree(parallel, mem_alloc(out, 1, sizeof **out, "base images")));
-    enum iddpm_status status = open_base(*out, parallel, path);
     if (status == IDDPM_OK) return status;
     base_close(*out);
     *out = NULL;
     return status;
 }
 
+enum iddpm_status base_open(struct base **out, const struct parallel *parallel, const char *path)
+{
+    TRY(parallel_agree(parallel, mem_alloc(out, 1, sizeof **out, "base images")));
+    return made(out, open_base(*out, parallel, path));
+}
+
+/* Rank 0. */
+static enum iddpm_status make_small(struct base *base, const struct dataset *data)
+{
+    size_t large = (size_t)data->height * (size_t)data->width * (size_t)data->channels;
+    size_t small = (size_t)base->size * (size_t)base->size * (size_t)base->channels;
+    uint8_t *pixels = NULL;
+    double *x = NULL;
+    enum iddpm_status status = mem_alloc(&base->pixels, (size_t)base->images, small, "base images");
+    if (status == IDDPM_OK) status = mem_alloc(&pixels, large, 1, "an image");
+    if (status == IDDPM_OK) status = mem_alloc(&x, large + small, sizeof *x, "an image");
+    for (uint64_t i = 0; i < base->images && status == IDDPM_OK; i++) {
+        status = dataset_read(data, i, 1, pixels, base->labels ? base->labels + i : NULL);
+        if (status != IDDPM_OK) break;
+        pixels_to_signal(large, pixels, x);
+        signal_area_average(data->height, base->channels, x, base->size, x + large);
+        signal_to_pixels(small, x + large, base->pixels + (size_t)i * small);
+    }
+    free(pixels);
+    free(x);
+    return status;
+}
+
+static enum iddpm_status from_data(struct base *base, const struct parallel *parallel, const struct dataset *data,
+                                   uint64_t images, int size)
+{
+    struct facts facts = {images, size, data->channels, data->classes > 0, ""};
+    watchdog_at("reading the base images", -1);
+    TRY(parallel_agree(parallel, take_facts(base, data->folder, &facts)));
+    TRY(parallel_agree(parallel, parallel->rank == 0 ? make_small(base, data) : IDDPM_OK));
+    if (!base->labels) return IDDPM_OK;
+    return parallel_broadcast(parallel, base->labels, (size_t)base->images * sizeof *base->labels);
+}
+
+enum iddpm_status base_from_data(struct base **out, const struct parallel *parallel, const struct dataset *data,
+                                 uint64_t images, int size)
+{
+    TRY(parallel_agree(parallel, mem_alloc(out, 1, sizeof **out, "base images")));
+    return made(out, from_data(*out, parallel, data, images, size));
+}
+
 void base_close(struct base *base)
 {
     if (!base) return;
     npz_images_close(base->file);
+    free(base->pixels);
     free(base->labels);
     free(base->path);
     free(base);
@@ -74,7 +119,11 @@ static enum iddpm_status read_around(struct base *base, uint64_t first, uint64_t
     for (uint64_t done = 0, count; done < n; done += count) {
         uint64_t at = (first + done) % base->images;
         count = n - done < base->images - at ? n - done : base->images - at;
-        TRY(npz_images_read(base->file, at, count, pixels + (size_t)done * image));
+        uint8_t *to = pixels + (size_t)done * image;
+        if (base->file)
+            TRY(npz_images_read(base->file, at, count, to));
+        else
+            memcpy(to, base->pixels + (size_t)at * image, (size_t)count * image);
     }
     return IDDPM_OK;
 }

@@ -2,7 +2,8 @@
 #ifndef IDDPM_EVALUATE_BATCHES_H
 #define IDDPM_EVALUATE_BATCHES_H
 
-#include "iddpm/parallel.h"
+#include "iddpm/evaluate.h"
+#include "iddpm/train.h"
 
 struct batches {
     uint64_t images;
@@ -36,11 +37,15 @@ static inline uint64_t batches_images(const struct batches *b, uint64_t round)
     return (next < b->images ? next : b->images) - first;
 }
 
-/* Collective: the worst status of all ranks; IDDPM_STOPPED when all is well but some rank was asked to stop. */
-static inline enum iddpm_status batches_go_on(const struct parallel *parallel, enum iddpm_status status)
+/* Collective: the worst status of all ranks; IDDPM_STOPPED when all is well but some rank was asked to stop, or the
+ * training that the model is of ends. */
+static inline enum iddpm_status batches_go_on(const struct parallel *parallel, const struct model *model,
+                                              enum iddpm_status status)
 {
     watchdog_at("agreement of the ranks", -1);
     if (status == IDDPM_OK && stop_signal()) status = iddpm_error(IDDPM_STOPPED, "stopped by a signal");
+    if (status == IDDPM_OK && model->training && train_ends(model->training))
+        status = iddpm_error(IDDPM_STOPPED, "stopped before the job ends");
     return parallel_agree(parallel, status);
 }
 

@@ -1,22 +1,13 @@
 /* A network with its diffusion, run in batches of one size. */
 #include "iddpm/evaluate.h"
+#include "iddpm/train.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static enum iddpm_status create_parts(struct model *model, const struct model_spec *spec, int threads)
+/* Everything but the network. */
+static enum iddpm_status create_parts(struct model *model, const struct model_spec *spec, int batch)
 {
-    TRY(diffusion_create(&model->diffusion, &spec->diffusion));
-    TRY(unet_create(&model->net, &spec->unet, model->batch, NET_INFERENCE, threads));
-    TRY(mem_map(&model->params, net_flat_size(model->net), sizeof(float), "parameters"));
-    TRY(mem_alloc(&model->timesteps, (size_t)model->batch, sizeof(double), "timesteps"));
-    TRY(mem_alloc(&model->labels, (size_t)model->batch, sizeof *model->labels, "labels"));
-    return mem_alloc(&model->draw, model->image, sizeof(double), "noise");
-}
-
-enum iddpm_status model_create(struct model **out, const struct model_spec *spec, int batch, int threads)
-{
-    TRY(mem_alloc(out, 1, sizeof **out, "a model"));
-    struct model *model = *out;
     const char *respacing = spec->diffusion.timestep_respacing;
     model->unet = spec->unet;
     snprintf(model->respacing, sizeof model->respacing, "%s", respacing ? respacing : "");
@@ -24,18 +15,57 @@ enum iddpm_status model_create(struct model **out, const struct model_spec *spec
     model->pixels = spec->unet.image_size * spec->unet.image_size;
     model->channels = spec->unet.in_channels;
     model->image = (size_t)model->pixels * (size_t)model->channels;
-    enum iddpm_status status = create_parts(model, spec, threads);
+    TRY(diffusion_create(&model->diffusion, &spec->diffusion));
+    TRY(mem_alloc(&model->timesteps, (size_t)model->batch, sizeof(double), "timesteps"));
+    TRY(mem_alloc(&model->labels, (size_t)model->batch, sizeof *model->labels, "labels"));
+    return mem_alloc(&model->draw, model->image, sizeof(double), "noise");
+}
+
+static enum iddpm_status created(struct model **out, enum iddpm_status status)
+{
     if (status == IDDPM_OK) return status;
-    model_destroy(model);
+    model_destroy(*out);
     *out = NULL;
     return status;
+}
+
+enum iddpm_status model_create(struct model **out, const struct model_spec *spec, int batch, int threads)
+{
+    TRY(mem_alloc(out, 1, sizeof **out, "a model"));
+    struct model *model = *out;
+    enum iddpm_status status = create_parts(model, spec, batch);
+    if (status == IDDPM_OK) status = unet_create(&model->net, &spec->unet, batch, NET_INFERENCE, threads);
+    if (status == IDDPM_OK) status = mem_map(&model->params, net_flat_size(model->net), sizeof(float), "parameters");
+    return created(out, status);
+}
+
+enum iddpm_status model_around(struct model **out, const struct train_view *view, const char *respacing)
+{
+    struct model_spec spec = view->plan->spec;
+    if (respacing) spec.diffusion.timestep_respacing = respacing;
+    TRY(mem_alloc(out, 1, sizeof **out, "a model"));
+    struct model *model = *out;
+    model->training = view;
+    model->net = view->net;
+    model->step = view->step;
+    snprintf(model->path, sizeof model->path, "%s", view->config->run.dir);
+    strcpy(model->folder, model->path);
+    strcpy(model->weights, "params");
+    return created(out, create_parts(model, &spec, view->plan->microbatch));
+}
+
+enum iddpm_status model_use_weights(struct model *model, const char *weights)
+{
+    TRY(train_use_weights(model->training, weights));
+    snprintf(model->weights, sizeof model->weights, "%s", weights);
+    return IDDPM_OK;
 }
 
 void model_destroy(struct model *model)
 {
     if (!model) return;
     diffusion_destroy(model->diffusion);
-    net_destroy(model->net);
+    if (!model->training) net_destroy(model->net);
     config_destroy(model->config);
     mem_unmap(model->params);
     free(model->timesteps);

@@ -117,7 +117,7 @@ static void show(struct job *job, uint64_t first, double part)
     char extra[64] = "";
     if (part == 1) first += here, part = 0;
     if (first > 0) snprintf(extra, sizeof extra, "%.3f bits/dim", job->sum / (double)first);
-    log_progress_show(&job->progress, (double)first + part * (double)here, extra);
+    if (!job->model->training) log_progress_show(&job->progress, (double)first + part * (double)here, extra);
 }
 
 /* The batches of a round, a column for those that have not got it already. */
@@ -133,7 +133,7 @@ static enum iddpm_status measure_columns(struct job *job, uint64_t round)
     }
     for (int column = (int)begin; column < job->steps; column++) {
         if (mine.n > 0 && columns[job->parallel->rank] <= column) measure_column(job, mine, column);
-        TRY(batches_go_on(job->parallel, IDDPM_OK));
+        TRY(batches_go_on(job->parallel, job->model, IDDPM_OK));
         for (int i = 0; i < n; i++)
             if (columns[i] == column) columns[i]++;
         if (column == job->steps - 1) break;
@@ -146,7 +146,7 @@ static enum iddpm_status measure_columns(struct job *job, uint64_t round)
 static enum iddpm_status measure_round(struct job *job, uint64_t round)
 {
     struct batch batch = batches_at(&job->batches, round, job->parallel->rank);
-    enum iddpm_status status = batches_go_on(job->parallel, read_images(job, batch));
+    enum iddpm_status status = batches_go_on(job->parallel, job->model, read_images(job, batch));
     if (status == IDDPM_OK) status = measure_columns(job, round);
     if (status == IDDPM_STOPPED && job->part.path) TRY(keep_part(job, round));
     TRY(status);

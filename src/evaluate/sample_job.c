@@ -212,8 +212,8 @@ static enum iddpm_status run_steps(struct job *job, uint64_t round)
         if (mine.n > 0 && done[job->parallel->rank] <= j) run_step(job, mine, (int)j);
         for (int rank = 0; rank < job->batches.ranks; rank++)
             if (done[rank] == j) done[rank]++;
-        TRY(batches_go_on(job->parallel, IDDPM_OK));
-        log_progress_show(&job->progress, first + here * (j + 1) / job->steps, NULL);
+        TRY(batches_go_on(job->parallel, job->model, IDDPM_OK));
+        if (!job->model->training) log_progress_show(&job->progress, first + here * (j + 1) / job->steps, NULL);
         if (j + 1 == (uint32_t)job->steps || !job->options->part) continue;
         if (part_clock_is_due(&job->clock, job->parallel)) TRY(keep(job, round));
     }

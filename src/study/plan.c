@@ -1,6 +1,8 @@
 /* What the points of a study cost: memory from the plan of the step, hours from floating point operations. */
 #include "networks.h"
 
+#include "iddpm/evaluate.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +47,8 @@ static enum iddpm_status plan_training(struct planning *p, const struct study_po
     struct net *net;
     TRY(train_plan(point->config, data, 0, p->ranks, &plan));
     TRY(networks_get(&p->networks, point->config, data ? data->classes : -1, plan.microbatch, &net));
-    cost->rank_bytes = train_memory(point->config, &plan, data, net).total;
+    size_t hooks = hooks_bytes(point->config, &plan, p->ranks);
+    cost->rank_bytes = train_memory(point->config, &plan, data, net, hooks).total;
     int64_t here = slurm->tasks_per_node < p->ranks ? slurm->tasks_per_node : p->ranks;
     double need = (double)cost->rank_bytes * (double)here;
     if (need > p->node_bytes)

@@ -18,23 +18,36 @@ static double needed(const struct ending *ending)
     return 1.5 * ending->work + 2 * save + RESERVE;
 }
 
-bool ending_is_near(struct ending *ending, double now)
+/* Before the first piece of a hook is known, a step counts. */
+static double longest_piece(const struct ending *ending, int kind)
+{
+    double piece = ending->seen[kind].longest_piece;
+    return piece > 0 ? piece : ending->seen[ENDING_STEP].longest;
+}
+
+bool ending_is_near(struct ending *ending, int kind, double now)
 {
     if (ending->end <= 0) return false;
-    bool inside = ending->step_began > 0;
+    bool inside = ending->began > 0;
     if (inside)
-        raise_to(&ending->longest_piece, now - ending->checked);
+        raise_to(&ending->seen[kind].longest_piece, now - ending->checked);
     else
-        ending->step_began = now;
+        ending->began = now;
     ending->checked = now;
-    ending->work = inside ? ending->longest_piece : ending->longest_step;
+    double whole = ending->seen[kind].longest;
+    ending->work = inside || whole == 0 ? longest_piece(ending, kind) : whole;
     return ending->end - now < needed(ending);
 }
 
-void ending_step_done(struct ending *ending, double now)
+void ending_done(struct ending *ending, int kind, double now)
 {
-    if (ending->step_began > 0) raise_to(&ending->longest_step, now - ending->step_began);
-    ending->step_began = 0;
+    if (ending->began > 0) raise_to(&ending->seen[kind].longest, now - ending->began);
+    ending->began = 0;
+}
+
+void ending_given_up(struct ending *ending)
+{
+    ending->began = 0;
 }
 
 void ending_saved(struct ending *ending, double seconds)
@@ -47,11 +60,11 @@ double ending_guess(double bytes)
     return bytes / GUESSED_SPEED;
 }
 
-void ending_too_short(const struct ending *ending, char *out, size_t size)
+void ending_too_short(const struct ending *ending, const char *work, char *out, size_t size)
 {
-    double left = ending->end - ending->step_began, need = ending->checked - ending->step_began + needed(ending);
-    snprintf(out, size, "the limit leaves %.0f s, a step and a checkpoint need %.0f s or more: ask for a longer limit",
-             left > 0 ? floor(left) : 0, ceil(need));
+    double left = ending->end - ending->began, need = ending->checked - ending->began + needed(ending);
+    snprintf(out, size, "the limit leaves %.0f s, a %s and a checkpoint need %.0f s or more: ask for a longer limit",
+             left > 0 ? floor(left) : 0, work, ceil(need));
 }
 
 void ending_text(const struct ending *ending, char *out, size_t size)

@@ -38,7 +38,7 @@ static enum iddpm_status check_labels(const struct trainer *t, int count)
 static enum iddpm_status agree_to_go_on(struct trainer *t, enum iddpm_status status)
 {
     enum { GO_ON, END, STOP, FAIL };
-    bool ends = t->parallel->rank == 0 && ending_is_near(&t->ending, clock_seconds());
+    bool ends = t->parallel->rank == 0 && ending_is_near(&t->ending, ENDING_STEP, clock_seconds());
     int mine = status != IDDPM_OK ? FAIL : stop_signal() ? STOP : ends ? END : GO_ON;
     int worst = parallel_max_int(t->parallel, mine);
     t->ending.near = worst == END;

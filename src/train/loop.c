@@ -1,5 +1,6 @@
 /* The loop around the steps: intervals, checkpoints, signals. */
 #include "choice.h"
+#include "hooks.h"
 #include "run.h"
 #include "save.h"
 
@@ -14,6 +15,7 @@ struct loop {
     struct log_progress progress;
     struct saver saver;
     struct owner owner;
+    struct train_inside hooks;
     int64_t first_step; /* this job's */
 };
 
@@ -66,7 +68,8 @@ static enum iddpm_status write_metrics(struct loop *loop)
 static enum iddpm_status too_short(const struct loop *loop)
 {
     char why[160];
-    ending_too_short(&loop->trainer.ending, why, sizeof why);
+    const char *hook = hooks_interrupted(&loop->hooks);
+    ending_too_short(&loop->trainer.ending, hook ? hook : "step", why, sizeof why);
     return iddpm_error(IDDPM_FAILED, "no step was done from step %lld on, and nothing is lost: %s",
                        (long long)loop->first_step, why);
 }
@@ -91,22 +94,37 @@ static enum iddpm_status stop(struct loop *loop)
                        step, total);
 }
 
-static enum iddpm_status steps(struct loop *loop)
+/* Collective. Behind the checkpoint of the step: whatever happens in a hook, no step is lost. Their time is in no line
+ * of metrics. */
+static enum iddpm_status run_hooks(struct loop *loop)
+{
+    double seconds;
+    enum iddpm_status status = hooks_run(&loop->hooks, &seconds);
+    loop->metrics.since += seconds;
+    return status;
+}
+
+/* Collective. One step, and what is due after it. */
+static enum iddpm_status step_on(struct loop *loop)
 {
     struct trainer *t = &loop->trainer;
-    const struct config *config = t->config;
     int64_t total = t->plan.total_steps;
-    while (t->state->step < total) {
-        enum iddpm_status status = train_step(t);
-        if (status == IDDPM_STOPPED) return stop(loop);
-        TRY(status);
-        TRY(check_skipped(loop));
-        show(loop);
-        int64_t step = t->state->step;
-        if (step % config->train.log_interval == 0 || step == total) TRY(write_metrics(loop));
-        if (step < total) TRY(save_if_due(&loop->saver));
-    }
-    return save_last(&loop->saver);
+    TRY(train_step(t));
+    TRY(check_skipped(loop));
+    show(loop);
+    int64_t step = t->state->step;
+    if (step % t->config->train.log_interval == 0 || step == total) TRY(write_metrics(loop));
+    TRY(step < total ? save_if_due(&loop->saver) : save_last(&loop->saver));
+    return run_hooks(loop);
+}
+
+static enum iddpm_status steps(struct loop *loop)
+{
+    const struct trainer *t = &loop->trainer;
+    enum iddpm_status status = run_hooks(loop); /* those that the last job was stopped in */
+    while (status == IDDPM_OK && t->state->step < t->plan.total_steps) status = step_on(loop);
+    if (status == IDDPM_STOPPED) return stop(loop);
+    return status == IDDPM_OK ? save_last(&loop->saver) : status;
 }
 
 /* An error between two checkpoints leaves a whole state, on all ranks: it is saved before the run ends. */
@@ -161,6 +179,7 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     t->ending.guessed_save = ending_guess((double)t->state->flat * sizeof(float) * (3 + t->state->n_ema));
     loop->saver.step = from.own ? t->state->step : -1;
     net_set_params(t->net, t->state->params);
+    TRY(hooks_begin(&loop->hooks));
     watchdog_at("opening the files of the run", t->state->step);
     TRY(parallel_agree(t->parallel, t->parallel->rank == 0 ? open_files(loop) : IDDPM_OK));
     loop->metrics.since = loop->saver.since = clock_seconds();
@@ -173,10 +192,12 @@ static enum iddpm_status start(struct loop *loop, struct config *config)
     return IDDPM_OK;
 }
 
-enum iddpm_status train_run(const struct parallel *parallel, struct config *config, const struct train_job *job)
+enum iddpm_status train_run(const struct parallel *parallel, struct config *config, const struct train_job *job,
+                            int n_hooks, const struct train_hook *hooks)
 {
     struct loop loop = {.trainer = {.parallel = parallel, .config = config, .ending = {.end = job ? job->end : 0}}};
     loop.saver = (struct saver){.trainer = &loop.trainer, .metrics = &loop.metrics, .owner = &loop.owner, .step = -1};
+    loop.hooks = (struct train_inside){.trainer = &loop.trainer, .owner = &loop.owner, .n = n_hooks, .hooks = hooks};
     enum iddpm_status status = claim(&loop, job);
     if (status == IDDPM_OK) status = start(&loop, config);
     if (status == IDDPM_OK) {
@@ -184,6 +205,7 @@ enum iddpm_status train_run(const struct parallel *parallel, struct config *conf
                            (double)loop.trainer.plan.total_steps);
         status = save_after(&loop, steps(&loop));
     }
+    hooks_end(&loop.hooks);
     metrics_close(&loop.metrics);
     watchdog_stop();
     owner_release(&loop.owner);

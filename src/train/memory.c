@@ -40,7 +40,7 @@ static size_t reduction_bytes(const struct train_plan *plan, int ranks, size_t f
 }
 
 struct train_memory train_memory(const struct config *config, const struct train_plan *plan, const struct dataset *data,
-                                 const struct net *net)
+                                 const struct net *net, size_t hooks)
 {
     size_t elements = net_flat_size(net), flat = elements * sizeof(float), n_ema = (size_t)config->train.ema_rate.n;
     int ranks = plan->leaves.total / plan->leaves.count;
@@ -54,8 +54,9 @@ struct train_memory train_memory(const struct config *config, const struct train
                              .images = buffer_bytes(config, plan),
                              .cache = cache_bytes(config, plan, data),
                              .reduction = reduction_bytes(plan, ranks, elements),
+                             .hooks = hooks,
                              .program = PROGRAM_BYTES + (3 + n_ema) * (size_t)net_param_count(net) * ARRAY_BYTES};
     m.total = m.parameters + m.gradients + m.moments + m.emas + m.packed + m.arena + m.images + m.cache + m.reduction +
-              m.program;
+              m.hooks + m.program;
     return m;
 }

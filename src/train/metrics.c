@@ -1,14 +1,14 @@
 #include "metrics.h"
+#include "lines.h"
 
 #include "iddpm/kernels.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FIELDS_MAX = METRIC_SLOTS + 16, FILE_LIMIT = 1 << 30 };
+enum { FIELDS_MAX = METRIC_SLOTS + 16 };
 
 /* One number of a line; NAN: not known, left out of JSON and empty in CSV. */
 struct field {
@@ -104,29 +104,13 @@ static void put_line(const struct field *fields, int n, bool heading, struct tex
     put(json, "}\n");
 }
 
-static int append(int file, const char *text, size_t length)
-{
-    while (length) {
-        ssize_t n = write(file, text, length);
-        if (n < 0 && errno != EINTR) return errno;
-        if (n > 0) text += n, length -= (size_t)n;
-    }
-    return 0;
-}
-
-/* Past stdio, which would not tell how much of a line that failed is in the file: it must be all or nothing. */
 static enum iddpm_status append_both(const struct metrics *metrics, const struct field *fields, int n)
 {
-    int files[2] = {fileno(metrics->json), fileno(metrics->csv)}, error = 0;
-    off_t before[2] = {lseek(files[0], 0, SEEK_END), lseek(files[1], 0, SEEK_END)};
-    struct text text[2];
-    text[0].length = text[1].length = 0;
-    put_line(fields, n, before[1] == 0, &text[0], &text[1]);
-    for (int i = 0; i < 2 && !error; i++) error = append(files[i], text[i].v, text[i].length);
-    for (int i = 0; i < 2; i++)
-        if (error && ftruncate(files[i], before[i]) != 0) log_warn("metrics: half a line stays: %s", strerror(errno));
-    if (!error) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED, "metrics.jsonl or progress.csv: cannot write: %s", strerror(error));
+    struct text json = {0}, csv = {0};
+    put_line(fields, n, lseek(fileno(metrics->csv), 0, SEEK_END) == 0, &json, &csv);
+    const struct lines lines[] = {{"metrics.jsonl", fileno(metrics->json), json.v, json.length},
+                                  {"progress.csv", fileno(metrics->csv), csv.v, csv.length}};
+    return lines_append(2, lines);
 }
 
 enum iddpm_status metrics_write(const struct metrics *metrics, const struct train_state *state, int64_t batch,
@@ -145,63 +129,12 @@ void metrics_begin(struct metrics *metrics, struct train_state *state)
     metrics->since_step = state->step;
 }
 
-/* The step of a line, behind `prefix`; -1 for anything else. */
-static int64_t line_step(const char *line, const char *prefix)
-{
-    size_t length = strlen(prefix);
-    if (strncmp(line, prefix, length) != 0 || line[length] < '0' || line[length] > '9') return -1;
-    return strtoll(line + length, NULL, 10);
-}
-
-/* ",ranks,...": what the table's heading lacks of the one that is written today, or "". */
-static const char *missing_columns(const char *table, const struct text *today)
-{
-    size_t length = strcspn(table, "\n");
-    bool older = table[length] && length < today->length && strncmp(table, today->v, length) == 0;
-    return older && today->v[length] == ',' ? today->v + length : "";
-}
-
-/* Puts whole lines of steps up to `step` (and a heading) to `out`: what a killed run wrote after its last checkpoint
- * goes. Lines of a table get the columns that it lacks, empty. */
-static void copy_lines(FILE *out, const char *text, const char *prefix, const struct text *heading, int64_t step)
-{
-    const char *missing = heading ? missing_columns(text, heading) : "";
-    for (const char *from = text, *end; (end = strchr(from, '\n')); from = end + 1) {
-        int64_t at = line_step(from, prefix);
-        bool first = heading && from == text;
-        if (!first && (at < 0 || at > step)) continue;
-        fwrite(from, 1, (size_t)(end - from), out);
-        for (const char *c = missing; *c && *c != '\n'; c++)
-            if (first || *c == ',') fputc(*c, out);
-        fputc('\n', out);
-    }
-}
-
-/* heading: of a table, as it would be today; NULL for the other file. */
-static enum iddpm_status cut_back(struct owner *owner, const char *path, const char *prefix, const struct text *heading,
-                                  int64_t step)
-{
-    char *text, *kept = NULL;
-    size_t size;
-    if (!path_exists(path)) return IDDPM_OK;
-    TRY(path_read_text(path, FILE_LIMIT, &text));
-    FILE *out = open_memstream(&kept, &size);
-    if (out) copy_lines(out, text, prefix, heading, step);
-    bool whole = out && !ferror(out);
-    whole = out && fclose(out) == 0 && whole;
-    free(text);
-    enum iddpm_status status = whole ? owner_check(owner) : iddpm_error(IDDPM_FAILED, "%s: no memory for it", path);
-    if (status == IDDPM_OK) status = path_write_text(path, kept);
-    free(kept);
-    return status;
-}
-
 static enum iddpm_status open_one(struct owner *owner, FILE **out, const char *run, const char *name,
-                                  const char *prefix, const struct text *heading, int64_t step)
+                                  const char *prefix, const char *heading, int64_t step)
 {
     char path[PATH_SIZE];
     TRY(path_join(path, run, name));
-    TRY(cut_back(owner, path, prefix, heading, step));
+    TRY(lines_cut_back(owner, path, prefix, heading, step, NULL));
     *out = fopen(path, "a");
     if (!*out) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
     return IDDPM_OK;
@@ -214,7 +147,7 @@ enum iddpm_status metrics_open(struct metrics *metrics, struct owner *owner, con
     struct text heading = {0};
     put_heading(fields, collect(metrics, &none, 0, &(struct metrics_usage){0}, fields), &heading);
     TRY(open_one(owner, &metrics->json, run, "metrics.jsonl", "{\"step\": ", NULL, step));
-    return open_one(owner, &metrics->csv, run, "progress.csv", "", &heading, step);
+    return open_one(owner, &metrics->csv, run, "progress.csv", "", heading.v, step);
 }
 
 enum iddpm_status metrics_sync(struct metrics *metrics)

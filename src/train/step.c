@@ -132,6 +132,6 @@ enum iddpm_status train_step(struct trainer *t)
         state->skipped++;
     state->skipped_in_row = finite ? 0 : state->skipped_in_row + 1;
     state->step++;
-    ending_step_done(&t->ending, clock_seconds());
+    ending_done(&t->ending, ENDING_STEP, clock_seconds());
     return IDDPM_OK;
 }

@@ -41,9 +41,11 @@ rm "$disk/filler"
 
 # Full for a while: training goes on, lines and checkpoints come again, and the end is the same.
 mount -o remount,size=40m "$disk"
+# What is made at intervals is left out meanwhile.
+hooks="eval_interval=5 eval_num=2 eval_strata=1 sample_interval=5 sample_num=1 sample_steps=2"
 expect 0 ranks 2 train tiny.yaml run.dir=calm total_steps=150 save_interval=50
 timeout 120 mpirun --oversubscribe -n 2 "$iddpm" train tiny.yaml run.dir="$disk/back" total_steps=150 save_interval=50 \
-    >out 2>err &
+    $hooks >out 2>err &
 pid=$!
 wait_for() { # PATTERN FILE
     for _ in $(seq 1200); do
@@ -57,11 +59,17 @@ wait_for '"step": 5,' "$disk/back/metrics.jsonl"
 fill
 wait_for 'no line of metrics at step' err
 wait_for 'no checkpoint at step 50 ' err
+wait_for 'no validation at step [0-9]*, training goes on: .*No space left on device' err
+wait_for 'no sample grid at step [0-9]*, training goes on: .*No space left on device' err
 rm "$disk/filler"
 wait $pid || complain "it did not recover: $(cat out err)"
 whole "$disk/back"
 [ "$(tail -n 1 "$disk/back/metrics.jsonl" | grep -o '"step": 150,')" ] || complain "no line of the last step"
 [ "$(wc -l <"$disk/back/metrics.jsonl")" -lt 150 ] || complain "the disk was never full"
+[ "$(awk -F, '{ print NF }' "$disk/back/eval.csv" | sort -u)" = 9 ] || complain "eval.csv: $(cat "$disk/back/eval.csv")"
+[ "$(cut -d, -f1,2 "$disk/back/eval.csv" | tail -n 1)" = "150,ema/0.9" ] || complain "the last line of eval.csv"
+[ "$(grep -c params "$disk/back/eval.csv")" -lt 30 ] || complain "validation went on on a full disk"
+[ -z "$(find "$disk/back/samples" -name '*tmp*' -o -empty)" ] || complain "grids: $(ls -l "$disk/back/samples")"
 for group in params ema optimizer; do
     expect 0 h5diff calm/checkpoints/step-00000150.h5 "$disk/back/checkpoints/step-00000150.h5" /$group
 done

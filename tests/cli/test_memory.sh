@@ -22,6 +22,10 @@ for n in 1 2; do
     expect 0 ranks $n train $medium run.dir=medium$n total_steps=2
     near medium$n 0 $medium run.dir=medium$n total_steps=2 --ranks $n
 done
+# with validation and grids of samples, in memory that training has
+hooks="eval_interval=2 eval_num=16 eval_strata=2 sample_interval=2 sample_num=400 sample_steps=2"
+expect 0 "$iddpm" train $medium run.dir=hooks total_steps=2 $hooks
+near hooks 0 $medium run.dir=hooks total_steps=2 $hooks --ranks 1
 # what one rank began two go on with, and their own lines count
 expect 0 ranks 2 train $medium run.dir=medium1 total_steps=4
 tail -n 2 medium1/metrics.jsonl >after.jsonl

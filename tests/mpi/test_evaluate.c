@@ -74,6 +74,40 @@ static void bits_do_not_depend_on_ranks(void **state)
     model_destroy(model);
 }
 
+/* By the definition, image by image: a timestep in its part of all timesteps, the noise that a likelihood has there. */
+static void validation_losses_are_those_of_training(void **state)
+{
+    (void)state;
+    enum { N = 11, IMAGE = SIZE * SIZE };
+    struct model *model = open_model(CLASSES);
+    struct loss_terms means, sums = {0};
+    must(validation_losses(&ranks, model, data, N, 5, &means));
+    for (uint32_t i = 0; i < N; i++) {
+        const struct rng part = {5, RNG_STRATUM, UINT32_MAX, i};
+        int T = model->diffusion->num_timesteps, t = (int)((i + rng_one_uniform(&part)) * T / N);
+        assert_in_range(t, (int)i * T / N, ((int)i + 1) * T / N);
+        const struct rng rng = {5, RNG_NLL, (uint32_t)t, i};
+        uint8_t pixels[IMAGE];
+        double x_start[IMAGE], x_t[IMAGE], noise[IMAGE];
+        int64_t label;
+        struct loss_terms terms;
+        must(dataset_read(data, i, 1, pixels, &label));
+        pixels_to_signal(IMAGE, pixels, x_start);
+        rng_normal(&rng, IMAGE, noise);
+        q_sample(model->diffusion, t, IMAGE, x_start, noise, x_t);
+        const float *output = model_outputs(model, t, 1, x_t, &(struct condition){.labels = &label});
+        training_losses(model->diffusion, t, IMAGE, 1, x_start, x_t, noise, output, 0, &terms, NULL);
+        sums.loss += terms.loss;
+        sums.mse += terms.mse;
+        sums.vb += terms.vb;
+    }
+    check_close(1, &means.loss, &(double){sums.loss / N}, 1e-6, 0, "loss");
+    check_close(1, &means.mse, &(double){sums.mse / N}, 1e-6, 0, "mse");
+    assert_true(isnan(means.vb) == isnan(sums.vb));
+    if (!isnan(sums.vb)) check_close(1, &means.vb, &(double){sums.vb / N}, 1e-6, 0, "vb");
+    model_destroy(model);
+}
+
 /* total = prior + all columns; mean and standard error are those of the totals. */
 static void totals_add_up(void **state)
 {
@@ -297,11 +331,14 @@ static int close_data(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bits_do_not_depend_on_ranks),    cmocka_unit_test(totals_add_up),
-        cmocka_unit_test(samples_do_not_depend_on_ranks), cmocka_unit_test(a_prefix_can_be_skipped),
-        cmocka_unit_test(a_class_can_be_asked_for),       cmocka_unit_test(impossible_jobs_are_refused),
-        cmocka_unit_test(a_signal_to_one_rank_stops_all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(bits_do_not_depend_on_ranks),
+                                       cmocka_unit_test(validation_losses_are_those_of_training),
+                                       cmocka_unit_test(totals_add_up),
+                                       cmocka_unit_test(samples_do_not_depend_on_ranks),
+                                       cmocka_unit_test(a_prefix_can_be_skipped),
+                                       cmocka_unit_test(a_class_can_be_asked_for),
+                                       cmocka_unit_test(impossible_jobs_are_refused),
+                                       cmocka_unit_test(a_signal_to_one_rank_stops_all)};
     if (ranks_start(&argc, &argv, 120) != 0) return 1;
     log_set_quiet(true);
     return ranks_end(cmocka_run_group_tests(tests, open_data, close_data));

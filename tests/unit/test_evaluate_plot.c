@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char folder[PATH_SIZE];
 static const char *path_before; /* PATH of this program */
@@ -57,6 +58,31 @@ static void losses_are_drawn(void **state)
     must(plot_loss(run, picture));
     check_picture(picture);
     assert_int_equal(scratch_entries(run), 2);
+}
+
+/* Rows of weights in turn, fields that are empty; the picture is another one than without them. */
+static void held_out_images_are_drawn(void **state)
+{
+    (void)state;
+    if (!gnuplot_is_here()) skip();
+    size_t n, m;
+    const char rows[] = "step,weights,images,loss,mse,vb,bits_per_dim,standard_error,seconds\n"
+                        "2,params,5,1.2,1.1,,6.5,0.1,1\n2,ema/0.9,5,1.4,1.1,,6.8,0.1,1\n"
+                        "4,params,5,1.1,1.0,,,,1\n4,ema/0.9,5,1.2,1.1,,6.1,0.1,1\n4,par";
+    write_progress("step,loss\n1,2\n2,1.5\n3,1\n4,0.5\n");
+    must(plot_loss(folder, at("loss.png")));
+    uint8_t *before = scratch_read(at("loss.png"), &n);
+    scratch_write(at("eval.csv"), rows, strlen(rows));
+    must(plot_loss(folder, at("loss.png")));
+    check_picture(at("loss.png"));
+    uint8_t *after = scratch_read(at("loss.png"), &m);
+    assert_true(n != m || memcmp(before, after, n) != 0);
+    scratch_write(at("eval.csv"), "step,loss\n", 10);
+    refused(plot_loss(folder, at("loss.png")), "eval.csv: has no columns step and bits_per_dim");
+    must(unlink(at("eval.csv")) == 0 ? IDDPM_OK : IDDPM_FAILED);
+    must(unlink(at("loss.png")) == 0 ? IDDPM_OK : IDDPM_FAILED);
+    free(before);
+    free(after);
 }
 
 static void tables_without_losses_are_refused(void **state)
@@ -189,6 +215,7 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(losses_are_drawn),
+                                       cmocka_unit_test(held_out_images_are_drawn),
                                        cmocka_unit_test(png_and_svg_come_together),
                                        cmocka_unit_test(tables_without_losses_are_refused),
                                        cmocka_unit_test(terms_are_drawn),
