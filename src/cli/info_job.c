@@ -121,8 +121,11 @@ static enum iddpm_status print_memory(const struct job *job)
     enum iddpm_status status =
         unet_plan(&net, &job->plan.spec.unet, job->plan.microbatch, NET_TRAINING, kernels_threads());
     struct train_memory m = {0};
-    if (status == IDDPM_OK)
+    double again = 0; /* forward passes */
+    if (status == IDDPM_OK) {
         m = train_memory(job->config, &job->plan, job->data, net, hooks_bytes(job->config, &job->plan, job->ranks));
+        again = (double)net_recomputed_macs(net) / (double)net_macs(net);
+    }
     net_destroy(net);
     TRY(status);
     double mega = 1e-6;
@@ -134,6 +137,7 @@ static enum iddpm_status print_memory(const struct job *job)
              mega * (double)m.packed, mega * (double)m.arena, mega * (double)m.images);
     info_row("", "data kept %.1f, reduction %.1f, validation and grids %.1f, program and libraries %.1f",
              mega * (double)m.cache, mega * (double)m.reduction, mega * (double)m.hooks, mega * (double)m.program);
+    if (again > 0) info_row("use_checkpoint", "%.2f forward passes are computed again in the backward pass", again);
     return IDDPM_OK;
 }
 

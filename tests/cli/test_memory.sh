@@ -37,6 +37,12 @@ classes="tiny.yaml class_cond=1 num_classes=100000 leaves=1 ema_rate=0.9"
 expect 0 "$iddpm" train $classes run.dir=classes
 near classes 0 $classes run.dir=classes --ranks 1
 
+# half of it activations, with the rest made again in the backward pass: 150 MB; it would be 340
+again="tiny.yaml num_channels=64 num_res_blocks=3 batch_size=256 leaves=1 use_checkpoint=true save_interval=1"
+expect 0 ranks 1 train $again run.dir=again total_steps=1
+near again 0 $again run.dir=again total_steps=1 --ranks 1
+prints "computed again in the backward pass"
+
 # a tiny one is mostly libraries; each rank's images are kept, or not
 for n in 1 2; do
     for cache in 0 1; do
