@@ -35,8 +35,10 @@ static inline size_t low_res_elements(const struct unet_options *options)
     return (size_t)options->super_res * (size_t)options->super_res * (size_t)options->in_channels;
 }
 
-/* Pixels of a side: model.image_size, or the large_size of a super-resolution model where it is given. */
+/* Pixels of a side: model.image_size, or the large_size of a super-resolution model where it is given; and which of
+ * these keys it is. */
 int image_size_from_config(const struct config *config);
+const char *image_size_key(const struct config *config);
 
 /* From the groups model and diffusion (out_channels doubles with learn_sigma); channel_mult and attention resolutions
  * as the authors' script_util.py. `classes`: of the data set, for model.num_classes 0; -1 when the data set is unknown.

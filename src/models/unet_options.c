@@ -35,6 +35,11 @@ int image_size_from_config(const struct config *config)
     return (int)(config->model.large_size ? config->model.large_size : config->model.image_size);
 }
 
+const char *image_size_key(const struct config *config)
+{
+    return config->model.large_size ? "model.large_size" : "model.image_size";
+}
+
 #define DEFAULT_SIZE 64 /* of model.image_size; a configuration told to other ranks has it as if it had been set */
 
 static enum iddpm_status choose_sizes(const struct config *config, struct unet_options *out)
@@ -61,7 +66,7 @@ static enum iddpm_status check_sizes(const struct config *config, const struct u
                             "%d is not divisible by 32, the number of groups of every group norm", o->model_channels);
     int factor = 1 << (o->n_mult - 1);
     if (o->image_size % factor)
-        return config_error(config, "model.image_size",
+        return config_error(config, image_size_key(config),
                             "%d is not divisible by %d: %d levels of channel_mult halve the image %d times",
                             o->image_size, factor, o->n_mult, o->n_mult - 1);
     if (unet_skips(o) > UNET_SKIPS_MAX)

@@ -6,8 +6,8 @@ static enum iddpm_status check_data(const struct config *config, const struct da
 {
     int size = image_size_from_config(config);
     if (data->height != data->width || data->width != size)
-        return config_error(config, config->model.large_size ? "model.large_size" : "model.image_size",
-                            "is %d, but the images of %s are %dx%d", size, data->folder, data->height, data->width);
+        return config_error(config, image_size_key(config), "is %d, but the images of %s are %dx%d", size, data->folder,
+                            data->height, data->width);
     if (data->channels != config->model.in_channels)
         return config_error(config, "model.in_channels", "is %lld, but the images of %s have %d",
                             (long long)config->model.in_channels, data->folder, data->channels);

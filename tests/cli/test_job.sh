@@ -53,6 +53,14 @@ prints "8 of the job's 12 ranks are used"
 grep -q -- '^-n 8 ' ran || complain "started with: $(cat ran)"
 run 0 bash "$here/jobs/nll.sbatch" a
 grep -q -- '^-n 12 .* nll a$' ran || complain "started with: $(cat ran)"
+# both stages of a cascade, on all ranks; stopped in the first, the job comes back before the second
+run 0 bash "$here/jobs/cascade.sbatch" a up 3 made --steps 5 -- --steps 7
+grep -q -- '^-n 12 .* sample up --num 3 --base made/base.npz --npz --out made/samples.png --steps 7$' ran ||
+    complain "the second stage started with: $(cat ran)"
+rm -f requeued
+expect 75 env STATUS=75 STATE=RUNNING RESTARTS=0 SLURM_JOB_ID=7 SLURM_NTASKS=2 bash "$here/jobs/cascade.sbatch" a up 3 made
+grep -q -- ' sample a --num 3 --npz --out made/base.png$' ran || complain "after a stopped stage: $(cat ran)"
+[ "$(cat requeued 2>&1)" = 7 ] || complain "a stopped cascade was not requeued: $(cat requeued 2>&1)"
 printf '# first\na.yaml "run.dir=x y"\n\n  # second\nb.yaml $(touch evil)\n' >list
 run 0 env SLURM_ARRAY_TASK_ID=0 bash "$train" --list list lr=1
 grep -q ' train a.yaml run.dir=x y lr=1$' ran || complain "task 0 started with: $(cat ran)"

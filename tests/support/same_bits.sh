@@ -35,6 +35,9 @@ same_as_first() { # RUN
 }
 
 expect 0 train 1 first
+expect 0 h5dump -m %d -d /sampler/counts "first/$last" # ten losses of each timestep: the sampler has its own weights
+[ "$(sed -n 's/^ *([0-9]*): //p' "$work/out" | tr -d ' \n' | tr ',' '\n' | sort -u)" = 10 ] ||
+    complain "the sampler still draws uniformly: $(cat "$work/out")"
 for ranks in 1 2 4 8; do
     for threads in 1 2; do
         expect 0 train $ranks "r$ranks-t$threads" parallel.threads=$threads
