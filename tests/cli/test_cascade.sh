@@ -3,18 +3,7 @@
 cd "$work" || exit 1
 export IDDPM=$iddpm OMPI_MCA_mpi_yield_when_idle=1
 cascade=$here/jobs/cascade.sh
-
-cat >tiny.yaml <<'YAML'
-model: {num_channels: 32, channel_mult: 1, num_res_blocks: 1, attention_resolutions: 8, num_heads: 1, class_cond: true}
-diffusion: {diffusion_steps: 100, noise_schedule: cosine, learn_sigma: true}
-train: {batch_size: 8, total_steps: 2, lr: 1e-3, ema_rate: 0.5}
-YAML
-mkdir pictures
-find "$here/tests/data/image-folder-awkward" -name 'cat_*' -o -name 'dog_*' | xargs cp -t pictures
-for size in 8 16; do expect 0 "$iddpm" import folder pictures data$size --size $size; done
-expect 0 "$iddpm" train tiny.yaml run.dir=base data.path=data8 image_size=8
-expect 0 "$iddpm" train tiny.yaml run.dir=up data.path=data16 small_size=8 large_size=16
-[ $failures = 0 ] || finish
+. "$here/tests/support/tiny_cascade.sh"
 
 # Both stages in one command, with options of each, are those by hand.
 number=8

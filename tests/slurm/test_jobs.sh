@@ -1,6 +1,7 @@
 #!/bin/bash
 # The job scripts on a real Slurm of two nodes: a run on both from staged data, stopped by a signal; jobs that depend on
-# it; arrays from a list, throttled, a task of which comes back; a cancelled job stays cancelled.
+# it; arrays from a list, throttled, a task of which comes back; a cancelled job stays cancelled; a cascade stopped in each
+# of its stages.
 . "$(dirname "$0")/cluster.sh"
 
 echo "two nodes with staged data, stopped by a signal, continued; measured and sampled by jobs that depend on it"
@@ -67,4 +68,21 @@ scancel "$job"
 wait_until 60 state_is "${job}_0" CANCELLED
 sleep 2
 state_is "${job}_0" CANCELLED && state_is "${job}_2" CANCELLED || fail "a cancelled job came back"
+
+echo "a cascade, stopped in both stages, continued"
+. "$here/tests/support/tiny_cascade.sh"
+submit cascade -N2 --ntasks-per-node=1 "$jobs/cascade.sbatch" "$work/base" "$work/up" 40 "$work/made" --batch 1
+stop_in() { # STAGE RESTARTS
+    wait_until 60 compgen -G "made/$1*.part" >/dev/null
+    scancel --signal=USR1 --batch "$job"
+    wait_until 60 restarted "$job" "$2"
+}
+stop_in base 1
+stop_in samples 2
+completes "$job"
+"$iddpm" sample base --num 40 --batch 1 --npz --out hand/base.png >alone 2>&1 &&
+    "$iddpm" sample up --base hand/base.npz --batch 1 --npz --out hand/samples.png >alone 2>&1 || fail "by hand: $(cat alone)"
+for stage in base samples; do cmp made/$stage.npz hand/$stage.npz || fail "the cascade made other images"; done
+[ "$(grep -c "samples of $work/up, " cascade.out)" = 2 ] || fail "not stopped once in the second stage"
+prints cascade "made/base.png is there already" || fail "the first stage was repeated"
 finish_clean
