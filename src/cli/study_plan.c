@@ -136,8 +136,7 @@ static enum iddpm_status report(const struct cli *cli, struct plan *plan)
     print_total(plan);
     print_long_jobs(plan, offsetof(struct study_cost, job_hours), "train", returns);
     print_long_jobs(plan, offsetof(struct study_cost, nll_hours), "measure bits/dim", returns);
-    print_long_jobs(plan, offsetof(struct study_cost, sample_hours), "draw pictures",
-                    "such a job ends there with nothing: give it more time, or draw fewer images");
+    print_long_jobs(plan, offsetof(struct study_cost, sample_hours), "draw pictures", returns);
     int refused = print_refusals(plan);
     if (refused == 0) return IDDPM_OK;
     return iddpm_error(IDDPM_USAGE, "study plan: %d of %d points do not fit", refused, plan->study->n_points);

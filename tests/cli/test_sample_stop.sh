@@ -2,7 +2,7 @@
 . "$(dirname "$0")/../support/shell.sh"
 . "$here/tests/support/tiny_run.sh"
 
-images=240 record=$((64 + 4)) # of 8x8 pixels and a checksum; the head of the file is as large as 16 of them at most
+images=180 record=$((64 + 4)) # of 8x8 pixels and a checksum; the head of the file is as large as 16 of them at most
 draw() { # RANKS OPTION ...
     local n=$1
     shift
@@ -33,7 +33,7 @@ check_start() { # what a job has taken from the one before
     [ "$chains" = 0 ] || grep -q "chains of $chains batches begun" out ||
         complain "a stop has not kept the chains of $chains ranks before '$1': $(cat out)"
 }
-for stop in "1 KILL 30" "3 USR1 70" "2 KILL 110" "1 TERM 150"; do
+for stop in "1 KILL 30" "3 USR1 60" "2 KILL 90" "1 TERM 120"; do
     read -r n signal upto <<<"$stop"
     draw "$n" --out again.png --save-seconds 0 >out 2>err &
     pid=$!
@@ -58,14 +58,14 @@ expect 0 cmp whole.png again.png
 # No room: a clear message, nothing half-written, and the same command continues.
 (
     trap '' XFSZ
-    ulimit -f 16
+    ulimit -f 10
     draw 1 --out full.png >out 2>err
 )
 [ $? = 1 ] || complain "it ended well without room: $(cat out err)"
 grep -q "full.png.part: cannot write: File too large; what is done is kept" err || complain "it said: $(cat err)"
 mkdir full.npz # its name is taken
 expect 1 "$iddpm" sample run --num $images --batch 2 --npz --out full.png
-prints "continues full.png.part: 2"
+prints "continues full.png.part: 1"
 says "full.npz: cannot write"
 rmdir full.npz
 [ -z "$(find . -name '*.tmp')" ] || complain "left behind: $(find . -name '*.tmp')"
