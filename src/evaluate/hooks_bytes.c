@@ -1,4 +1,5 @@
-/* What the hooks of training allocate: the arrays of model.c, nll.c, validation_losses.c, sample.c and their pictures.
+/* What the hooks of training allocate: the arrays of model.c, nll.c, validation_losses.c, sample_job.c and their
+ * pictures.
  */
 #include "iddpm/evaluate.h"
 #include "iddpm/train.h"
@@ -28,7 +29,8 @@ static size_t grids_bytes(const struct config *config, const struct train_plan *
     if (factor > 1) picture += picture * (size_t)(factor * factor);
     size_t base = low_res_elements(&plan->spec.unet);
     base = images * base + batch * base * ((size_t)ranks + sizeof(double));
-    return batch * image * (1 + sizeof(double)) + ((size_t)ranks + images) * image + picture + base;
+    size_t travelling = image * (1 + sizeof(double));
+    return batch * image * (1 + sizeof(double)) + images * image + travelling + picture + base;
 }
 
 size_t hooks_bytes(const struct config *config, const struct train_plan *plan, int ranks)

@@ -68,10 +68,11 @@ enum iddpm_status samples_write_png(const struct samples *samples, const char *p
     if (samples->channels != 1 && samples->channels != 3)
         return iddpm_error(IDDPM_USAGE, "%s: images of %d channels are no picture; only 1 or 3 can be drawn", path,
                            samples->channels);
-    TRY(read_records(samples, (uint64_t)n, &pixels));
+    pixels = samples->pixels;
+    if (!pixels) TRY(read_records(samples, (uint64_t)n, &pixels));
     enum iddpm_status status = picture_grid(n * columns, columns > 1 ? columns : 0, samples->height, samples->width,
                                             samples->channels, pixels, &grid);
-    free(pixels);
+    if (!samples->pixels) free(pixels);
     if (status == IDDPM_OK) status = write_enlarged(&grid, SHOWN_SIZE / samples->height, path);
     picture_destroy(&grid);
     return status;
