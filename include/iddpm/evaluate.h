@@ -10,7 +10,7 @@
 #include "iddpm/models.h"
 #include "iddpm/parallel.h"
 
-/* ---- a model for inference (model.c, load.c) --------------------------------------------------------------------- */
+/* ---- a model for inference (model.c, load.c, combine.c) ---------------------------------------------------------- */
 
 struct model {
     struct config *config;  /* of its checkpoint; NULL without one */
@@ -31,6 +31,11 @@ struct model {
     int64_t *labels;                   /* both [batch], of a run */
     double *draw;                      /* [image], room for one draw of noise */
     const struct train_view *training; /* of model_around; NULL for others */
+    double guidance;                   /* model_guide; 1: none */
+    float *guided;                     /* [batch][pixels][output channels]; NULL without guidance */
+    struct model *ends;                /* model_add_ends, owned; NULL: none */
+    int ends_below, ends_from;         /* timesteps of diffusion_steps */
+    float *mixed;                      /* like guided; NULL without another model */
 };
 
 /* A model without a checkpoint: the caller fills `params` and calls net_set_params. threads: OpenMP threads per rank.
@@ -52,6 +57,7 @@ struct model_options {
     const char *respacing; /* instead of diffusion.timestep_respacing; NULL: that */
     int64_t step;          /* of the checkpoint, when a run is given; -1: the newest valid one */
     int batch, threads;
+    const char *features; /* blocks whose outputs are kept, as unet_options.features; NULL: none */
 };
 /* The folder of the run that a path names, or the one that a checkpoint lies in outside a run. */
 enum iddpm_status model_folder(const char *path, char folder[PATH_SIZE]);
@@ -64,9 +70,22 @@ enum iddpm_status model_load(struct model **out, const struct parallel *parallel
 enum iddpm_status model_turn_to(struct model *model, const struct parallel *parallel, int64_t step);
 enum iddpm_status model_read_weights(struct model *model, const struct parallel *parallel);
 
+/* An ensemble by timestep (appendix B of the paper, "Combining L_hybrid and L_vlb models": L_hybrid in [100, T - 100),
+ * L_vlb at both ends): timesteps, of diffusion_steps, under `below` and from `from` on are run by `ends`, which the
+ * model owns from then on, also after an error. IDDPM_USAGE names the first key in which the two differ: images,
+ * classes, the diffusion and what of it is predicted must be the same; each is told timesteps as it was trained
+ * (rescale_timesteps). Both have the same batch. Before model_guide. */
+#define MODEL_ENDS 100 /* timesteps of either end in the paper */
+enum iddpm_status model_add_ends(struct model *model, struct model *ends, int below, int from);
+/* Classifier-free guidance (Ho and Salimans 2022): the mean part of outputs becomes free + guidance (given - free),
+ * where `free` is the output for the class of no class (model.label_dropout); the variance part stays that of the class
+ * given, as in GLIDE (Nichol et al. 2021). The network runs twice. 1 is no guidance and leaves outputs as they are.
+ * IDDPM_USAGE for another value when the network has no such class. */
+enum iddpm_status model_guide(struct model *model, double guidance);
+
 /* What images are conditioned on. */
 struct condition {
-    const int64_t *labels; /* [n], of a class-conditional network */
+    const int64_t *labels; /* [n], of a class-conditional network; num_classes is no class (unet.null_class) */
     const double *low_res; /* [n][small][small][channels] in [-1, 1], of a super-resolution network */
 };
 /* The network's outputs for n images (1 to batch) at timestep t: x_t [n][pixels][channels]. The result is

@@ -26,6 +26,7 @@ struct unet_options {
     const struct net_kernels *measured; /* goes before it (net_choose_kernels); NULL: none */
     enum element precision;             /* of the torso: from the first convolution to the last group norm */
     bool use_checkpoint;                /* recomputation in the backward pass; changes no bit */
+    const char *features;               /* patterns of blocks (unet_block_is_in) whose outputs are kept; NULL: none */
     int super_res; /* size of a second input, enlarged and put behind the first (SuperResModel); 0: none */
 };
 
@@ -58,6 +59,12 @@ enum iddpm_status model_spec_from_config(const struct config *config, int classe
 /* Appends the network to `net`: input 0 [n][size][size][in_channels] (with super_res input 1, the small image), output
  * [n][size][size][out_channels]. The caller then calls net_finish, which reports errors. */
 void unet_build(struct net *net, const struct unet_options *options);
+
+/* Whether a block is in a list of patterns as the shell has them (fnmatch), with commas between: "middle_block" and
+ * "input_blocks.0", "output_blocks.3", ... are the blocks, as in the names of their parameters. With options->features
+ * those in it are kept (net_keep) under these names, in the order in which they run, in the network's precision. They
+ * are what the authors' get_feature_vectors gives. */
+bool unet_block_is_in(const char *patterns, const char *block);
 
 /* Fills input k of a finished network: n images x [n][size][size][in_channels] and, up to `batch`, blank ones. */
 void unet_set_input(struct net *net, const struct unet_options *options, int k, int n, int batch, const double *x);

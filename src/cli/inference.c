@@ -8,7 +8,7 @@
 
 void inference_options(struct inference *inference, struct option rows[INFERENCE_OPTIONS])
 {
-    *inference = (struct inference){.step = -1, .batch = 16, .seed = -1};
+    *inference = (struct inference){.step = -1, .batch = 16, .seed = -1, .guidance = 1};
     const struct option table[INFERENCE_OPTIONS] = {
         {"weights", "NAME", "params or ema/RATE; without it the first of the run's EMAs", .text = &inference->weights},
         {"step", "N", "checkpoint of a run; -1: the newest valid one", .integer = &inference->step, .min = -1},
@@ -22,6 +22,76 @@ void inference_options(struct inference *inference, struct option rows[INFERENCE
          .text = &inference->noise_path},
     };
     memcpy(rows, table, sizeof table);
+}
+
+void ensemble_options(struct inference *inference, struct option rows[ENSEMBLE_OPTIONS])
+{
+    const struct option table[ENSEMBLE_OPTIONS] = {
+        {"ends", "RUN|CHECKPOINT",
+         "ensemble: this second model runs the first and the last timesteps (the paper's appendix B: one of L_vlb at "
+         "the "
+         "ends of one of L_hybrid)",
+         .text = &inference->ends_path},
+        {"ends-steps", "A,B",
+         "timesteps of diffusion_steps under A and from B on are the second model's; without it the first and the last "
+         "100",
+         .text = &inference->ends_steps},
+    };
+    memcpy(rows, table, sizeof table);
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
+
+/* "A,B"; whether they are ends of that many timesteps, model_add_ends says. */
+static enum iddpm_status read_ends_steps(const char *text, int steps, int *below, int *from)
+{
+    char first[32] = "";
+    const char *comma = text ? strchr(text, ',') : NULL;
+    int64_t a = MODEL_ENDS, b = steps - MODEL_ENDS;
+    if (!text && a >= b)
+        return iddpm_error(IDDPM_USAGE,
+                           "--ends: the first and the last %d of %d timesteps are all of them: give --ends-steps A,B",
+                           MODEL_ENDS, steps);
+    if (comma) snprintf(first, sizeof first, "%.*s", (int)(comma - text), text);
+    bool read = !text || (comma && text_integer(first, &a) && text_integer(comma + 1, &b));
+    if (!read || a < 0 || b > steps)
+        return iddpm_error(IDDPM_USAGE,
+                           "--ends-steps: found '%.80s'; allowed are A,B with 0 <= A <= B <= %d, as in 100,%d", text,
+                           steps, steps > 100 ? steps - 100 : steps);
+    *below = (int)(a < steps ? a : steps);
+    *from = (int)(b > 0 ? b : 0);
+    return IDDPM_OK;
+}
+
+/* Collective. With the timesteps of the first model, and its own weights unless they are named. */
+static enum iddpm_status load_ends(const struct cli *cli, const struct inference *inference,
+                                   const struct model_options *options)
+{
+    struct model *model = inference->model, *ends;
+    struct model_options own = *options;
+    int below, from;
+    own.step = -1;
+    own.respacing = model->respacing;
+    TRY(parallel_agree(&cli->parallel,
+                       read_ends_steps(inference->ends_steps, model->diffusion->original_num_steps, &below, &from)));
+    TRY(model_load(&ends, &cli->parallel, inference->ends_path, &own));
+    return parallel_agree(&cli->parallel, model_add_ends(model, ends, below, from));
+}
+
+/* Collective. */
+static enum iddpm_status load_models(const struct cli *cli, const char *path, struct inference *inference)
+{
+    const struct model_options options = {.weights = inference->weights,
+                                          .respacing = inference->respacing,
+                                          .step = inference->step,
+                                          .batch = (int)inference->batch,
+                                          .threads = kernels_threads(),
+                                          .features = inference->features};
+    if (inference->ends_steps && !inference->ends_path)
+        return iddpm_error(IDDPM_USAGE, "--ends-steps belongs to an ensemble; give --ends as well");
+    TRY(model_load(&inference->model, &cli->parallel, path, &options));
+    if (inference->ends_path) TRY(load_ends(cli, inference, &options));
+    return parallel_agree(&cli->parallel, model_guide(inference->model, inference->guidance));
 }
 
 /* Collective. Silent ranks are told of in the folder of the run. */
@@ -38,13 +108,8 @@ enum iddpm_status inference_start(struct cli *cli, const char *path, struct infe
 {
     stop_install();
     TRY(cli_start(cli, NULL)); /* the environment decides about threads: what the training run had is of another job */
-    const struct model_options options = {.weights = inference->weights,
-                                          .respacing = inference->respacing,
-                                          .step = inference->step,
-                                          .batch = (int)inference->batch,
-                                          .threads = kernels_threads()};
     TRY(watch(&cli->parallel, path, WATCHDOG_LEAST));
-    TRY(model_load(&inference->model, &cli->parallel, path, &options));
+    TRY(load_models(cli, path, inference));
     /* The key is the training run's, whose batches may be quicker. */
     double watchdog = inference->model->config->parallel.watchdog;
     watchdog_stop();

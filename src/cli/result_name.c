@@ -27,7 +27,12 @@ enum iddpm_status result_name_path(char *out, const struct inference *inference,
                                    const char *ending)
 {
     const struct model *model = inference->model;
-    char parent[PATH_SIZE];
+    char parent[PATH_SIZE], guidance[TEXT_NUMBER_SIZE];
+    text_from_number(model->guidance, guidance);
+    if (model->guidance != 1) result_name_add(name, "-guidance%s", guidance);
+    if (model->ends)
+        result_name_add(name, "-ends-%08x-%d-%d", (unsigned)model->ends->weights_crc32, model->ends_below,
+                        model->ends_from);
     if (inference->no_clip) result_name_add(name, "-noclip");
     if (inference->seed != model->config->run.seed) result_name_add(name, "-seed%lld", (long long)inference->seed);
     if (inference->noise_path) {

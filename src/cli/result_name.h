@@ -7,7 +7,8 @@
 
 /* Appends a part, printf style, to a name of PATH_SIZE. */
 void result_name_add(char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* out[PATH_SIZE] = RUN/FOLDER/NAME[-noclip][-seedN][-noise-FILE]ENDING; what cannot stand in a file's name becomes "-".
+/* out[PATH_SIZE] = RUN/FOLDER/NAME[-guidanceS][-ends-CRC-A-B][-noclip][-seedN][-noise-FILE]ENDING; what cannot stand in
+ * a file's name becomes "-".
  */
 enum iddpm_status result_name_path(char *out, const struct inference *inference, const char *folder, char *name,
                                    const char *ending);

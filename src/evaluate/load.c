@@ -157,6 +157,7 @@ static enum iddpm_status build(struct model **out, const struct source *source, 
     struct model_spec spec;
     TRY(config_parse(&config, source->path, text, 0, NULL));
     enum iddpm_status status = model_spec_from_config(config, -1, options->respacing, &spec);
+    spec.unet.features = options->features;
     if (status == IDDPM_OK) status = model_create(out, &spec, options->batch, options->threads);
     if (status != IDDPM_OK) {
         config_destroy(config);

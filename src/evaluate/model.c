@@ -1,5 +1,6 @@
 /* A network with its diffusion, run in batches of one size. */
-#include "iddpm/evaluate.h"
+#include "model.h"
+
 #include "iddpm/train.h"
 
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 /* Everything but the network. */
 static enum iddpm_status create_parts(struct model *model, const struct model_spec *spec, int batch)
 {
+    model->guidance = 1;
     const char *respacing = spec->diffusion.timestep_respacing;
     model->unet = spec->unet;
     snprintf(model->respacing, sizeof model->respacing, "%s", respacing ? respacing : "");
@@ -71,31 +73,20 @@ void model_destroy(struct model *model)
     free(model->timesteps);
     free(model->labels);
     free(model->draw);
+    free(model->guided);
+    free(model->mixed);
+    model_destroy(model->ends);
     free(model);
 }
 
-/* With model->timesteps. */
-static const float *run(struct model *model, int n, const double *x_t, const struct condition *given)
+const float *model_run(struct model *model, int n, const double *x_t, const struct condition *given, bool classes)
 {
+    const int64_t none = classes ? 0 : model->unet.num_classes, *labels = classes ? given->labels : NULL;
     unet_set_input(model->net, &model->unet, 0, n, model->batch, x_t);
     if (model->unet.super_res) unet_set_input(model->net, &model->unet, 1, n, model->batch, given->low_res);
-    for (int i = 0; i < model->batch; i++) model->labels[i] = given->labels && i < n ? given->labels[i] : 0;
+    for (int i = 0; i < model->batch; i++) model->labels[i] = labels && i < n ? labels[i] : none;
     const struct net_run run = {.n = model->batch, .timesteps = model->timesteps, .labels = model->labels};
     watchdog_at("running the network", -1);
     net_forward(model->net, &run);
     return net_output_data(model->net);
-}
-
-const float *model_outputs(struct model *model, int t, int n, const double *x_t, const struct condition *given)
-{
-    for (int i = 0; i < model->batch; i++) model->timesteps[i] = diffusion_model_timestep(model->diffusion, t);
-    return run(model, n, x_t, given);
-}
-
-const float *model_outputs_each(struct model *model, const int *t, int n, const double *x_t,
-                                const struct condition *given)
-{
-    for (int i = 0; i < model->batch; i++)
-        model->timesteps[i] = diffusion_model_timestep(model->diffusion, t[i < n ? i : 0]);
-    return run(model, n, x_t, given);
 }

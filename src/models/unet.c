@@ -1,6 +1,7 @@
 /* The authors' UNet (unet.py, UNetModel and SuperResModel), op by op and name by name. */
 #include "unet.h"
 
+#include <fnmatch.h>
 #include <string.h>
 
 enum { NONE = -1 };
@@ -46,6 +47,32 @@ static int attention_block(struct builder *b, const char *block, int x, int head
     return net_linear(net, name(block, "proj_out"), h, c, 1, x, NET_INIT_ZERO);
 }
 
+bool unet_block_is_in(const char *patterns, const char *block)
+{
+    char pattern[128];
+    for (const char *at = patterns; *at; at += *at == ',') {
+        size_t length = strcspn(at, ",");
+        snprintf(pattern, sizeof pattern, "%.*s", (int)length, at);
+        if (length < sizeof pattern && fnmatch(pattern, block, 0) == 0) return true;
+        at += length;
+    }
+    return false;
+}
+
+/* h is the output of a block. */
+static int keep(struct builder *b, const char *block, int h)
+{
+    if (b->o->features && unet_block_is_in(b->o->features, block)) net_keep(b->net, block, h);
+    return h;
+}
+
+static int keep_numbered(struct builder *b, const char *kind, int index, int h)
+{
+    char block[64];
+    snprintf(block, sizeof block, "%s.%d", kind, index);
+    return keep(b, block, h);
+}
+
 /* Past the room (unet_skips) one is not kept; output_blocks then runs out of them, and the net fails to finish. */
 static void push(struct builder *b, int value)
 {
@@ -58,20 +85,20 @@ static int input_blocks(struct builder *b, int x)
     char block[64];
     int index = 0, ds = 1;
     int h = net_conv3x3(b->net, "input_blocks.0.0", x, o->model_channels, 1, NONE, NET_INIT_DEFAULT);
-    push(b, h);
+    push(b, keep_numbered(b, "input_blocks", 0, h));
     for (int level = 0; level < o->n_mult; level++) {
         for (int i = 0; i < o->num_res_blocks; i++) {
             snprintf(block, sizeof block, "input_blocks.%d.0", ++index);
             h = res_block(b, block, h, o->channel_mult[level] * o->model_channels);
             snprintf(block, sizeof block, "input_blocks.%d.1", index);
             if (unet_attends(o, ds)) h = attention_block(b, block, h, o->num_heads);
-            push(b, h);
+            push(b, keep_numbered(b, "input_blocks", index, h));
         }
         if (level == o->n_mult - 1) break;
         snprintf(block, sizeof block, "input_blocks.%d.0.op", ++index);
         h = o->conv_resample ? net_conv3x3(b->net, block, h, net_channels(b->net, h), 2, NONE, NET_INIT_DEFAULT)
                              : net_avg_pool(b->net, h);
-        push(b, h);
+        push(b, keep_numbered(b, "input_blocks", index, h));
         ds *= 2;
     }
     return h;
@@ -93,11 +120,14 @@ static int output_blocks(struct builder *b, int h)
                 snprintf(block, sizeof block, "output_blocks.%d.%d", index, part++);
                 h = attention_block(b, block, h, heads);
             }
-            if (level == 0 || i < o->num_res_blocks) continue;
-            snprintf(block, sizeof block, "output_blocks.%d.%d.conv", index, part);
-            h = net_upsample(b->net, h);
-            if (o->conv_resample) h = net_conv3x3(b->net, block, h, net_channels(b->net, h), 1, NONE, NET_INIT_DEFAULT);
-            ds /= 2;
+            if (level > 0 && i == o->num_res_blocks) {
+                snprintf(block, sizeof block, "output_blocks.%d.%d.conv", index, part);
+                h = net_upsample(b->net, h);
+                if (o->conv_resample)
+                    h = net_conv3x3(b->net, block, h, net_channels(b->net, h), 1, NONE, NET_INIT_DEFAULT);
+                ds /= 2;
+            }
+            keep_numbered(b, "output_blocks", index, h);
         }
     return h;
 }
@@ -128,7 +158,7 @@ void unet_build(struct net *net, const struct unet_options *o)
     int c = net_channels(net, h);
     h = res_block(&b, "middle_block.0", h, c);
     h = attention_block(&b, "middle_block.1", h, o->num_heads);
-    h = res_block(&b, "middle_block.2", h, c);
+    h = keep(&b, "middle_block", res_block(&b, "middle_block.2", h, c));
     h = output_blocks(&b, h);
     h = net_convert(net, h, ELEMENT_FLOAT32);
     h = net_group_norm(net, "out.0", h, NONE, NONE, true, 0);
