@@ -211,7 +211,7 @@ enum iddpm_status cmd_nll(struct cli *cli)
 {
     struct nll_command command = {.save_seconds = 60};
     enum { OWN = 8 };
-    struct option options[OWN + INFERENCE_OPTIONS] = {
+    struct option options[OWN + ENSEMBLE_OPTIONS + INFERENCE_OPTIONS] = {
         {"data", "DATA", "data set to measure; without it data.eval_path of the run", .text = &command.data_path},
         {"num", "N", "only the first N images; 0: all", .integer = &command.images},
         {"strata", "S",
@@ -227,7 +227,8 @@ enum iddpm_status cmd_nll(struct cli *cli)
         {"save-seconds", "N", "time between two writings of what is done, to RESULT.part",
          .integer = &command.save_seconds},
     };
-    inference_options(&command.inference, options + OWN);
+    inference_options(&command.inference, options + OWN + ENSEMBLE_OPTIONS);
+    ensemble_options(&command.inference, options + OWN);
     const struct usage usage = {
         "RUN|CHECKPOINT",
         "Measures the variational bound of images in bits/dim, with its standard error over images, and every term "

@@ -167,8 +167,8 @@ static enum iddpm_status run(struct cli *cli, struct sample_command *command)
 enum iddpm_status cmd_sample(struct cli *cli)
 {
     struct sample_command command = {.images = -1, .label = -1, .start = -1, .save_seconds = 60};
-    enum { OWN = 14 };
-    struct option options[OWN + INFERENCE_OPTIONS] = {
+    enum { OWN = 15 };
+    struct option options[OWN + ENSEMBLE_OPTIONS + INFERENCE_OPTIONS] = {
         {"num", "N", "number of images; -1: 64, 8 rows of --progressive, or as many as --base or --encode has",
          .integer = &command.images, .min = -1},
         {"steps", "N", "number of timesteps, spread evenly; short for --respacing N", .text = &command.steps},
@@ -180,6 +180,11 @@ enum iddpm_status cmd_sample(struct cli *cli)
          .integer = &command.start, .min = -1, .max = INT_MAX},
         {"class", "K", "class of every image; -1: random ones, or those of --base or --noise",
          .integer = &command.label, .min = -1},
+        {"guidance", "S",
+         "classifier-free guidance, of models trained with label_dropout: outputs are S times as far from those "
+         "without "
+         "class; 1: none",
+         .number = &command.inference.guidance},
         {"base", "FILE",
          "for a super-resolution model: NPZ file of the images to enlarge, as --npz writes it, in its order, with "
          "their "
@@ -201,7 +206,8 @@ enum iddpm_status cmd_sample(struct cli *cli)
          .integer = &command.save_seconds},
         {"again", NULL, "also when the result is there already", .flag = &command.again},
     };
-    inference_options(&command.inference, options + OWN);
+    inference_options(&command.inference, options + OWN + ENSEMBLE_OPTIONS);
+    ensemble_options(&command.inference, options + OWN);
     const struct usage usage = {
         "RUN|CHECKPOINT",
         "Draws images from a trained model and puts them into a picture. The images do not depend on the number of "

@@ -69,13 +69,16 @@ static enum iddpm_status load_ends(const struct cli *cli, const struct inference
 {
     struct model *model = inference->model, *ends;
     struct model_options own = *options;
-    int below, from;
+    int below = 0, from = 0;
     own.step = -1;
     own.respacing = model->respacing;
     TRY(parallel_agree(&cli->parallel,
                        read_ends_steps(inference->ends_steps, model->diffusion->original_num_steps, &below, &from)));
     TRY(model_load(&ends, &cli->parallel, inference->ends_path, &own));
-    return parallel_agree(&cli->parallel, model_add_ends(model, ends, below, from));
+    TRY(parallel_agree(&cli->parallel, model_add_ends(model, ends, below, from)));
+    log_info("timesteps under %d and from %d on: %s of %s, step %lld", below, from, ends->weights, ends->folder,
+             (long long)ends->step);
+    return IDDPM_OK;
 }
 
 /* Collective. */

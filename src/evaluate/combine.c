@@ -13,7 +13,8 @@ enum iddpm_status model_guide(struct model *model, double guidance)
                            "the model of %s cannot be guided: it was never trained without classes (class_cond: true "
                            "and label_dropout in its configuration)",
                            model->path);
-    TRY(mem_alloc(&model->guided, (size_t)model->batch * model_output_floats(model), sizeof(float), "guided outputs"));
+    size_t all = (size_t)model->batch * model_output_floats(model);
+    if (!model->guided) TRY(mem_alloc(&model->guided, all, sizeof(float), "guided outputs"));
     model->guidance = guidance;
     return model->ends ? model_guide(model->ends, guidance) : IDDPM_OK;
 }

@@ -17,8 +17,8 @@ static inline int nll_columns(const struct model *model, const struct nll_option
     return options->strata > 0 && options->strata < timesteps ? options->strata : timesteps;
 }
 
-/* What was measured on what, and how. */
-enum { NLL_SETTINGS = 17 };
+/* What was measured on what, and how; those of an ensemble at the end. */
+enum { NLL_SETTINGS = 17 + ENDS_SETTINGS };
 /* `model` has a configuration. */
 void nll_settings(const struct model *model, const struct dataset *data, const struct nll_options *options,
                   struct store_attribute out[NLL_SETTINGS]);

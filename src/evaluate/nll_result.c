@@ -12,7 +12,7 @@ void nll_settings(const struct model *model, const struct dataset *data, const s
 {
     const struct diffusion *diffusion = model->diffusion;
     int columns = nll_columns(model, options);
-    const struct store_attribute settings[NLL_SETTINGS] = {
+    const struct store_attribute settings[NLL_SETTINGS - ENDS_SETTINGS] = {
         setting_integer("images", (int64_t)(options->images ? options->images : data->images)),
         setting_text("checkpoint", model->path),
         setting_integer("step", model->step),
@@ -31,15 +31,27 @@ void nll_settings(const struct model *model, const struct dataset *data, const s
         setting_integer("batch", model->batch),
         setting_text("instruction_set", kernels_isa()),
     };
-    for (int i = 0; i < NLL_SETTINGS; i++) out[i] = settings[i];
+    memcpy(out, settings, sizeof settings);
+    ends_settings(model, out + NLL_SETTINGS - ENDS_SETTINGS);
+}
+
+/* Reads settings whose names and kinds are given into `found`, and returns how many: results older than ensembles have
+ * no settings of one, and stand for themselves where none is asked for. 0: they cannot be read. */
+static int read_settings(const char *path, int n, const struct store_attribute *settings, struct store_attribute *found)
+{
+    const int plain = n - ENDS_SETTINGS;
+    memcpy(found, settings, (size_t)n * sizeof *found);
+    if (store_read_attributes(path, n, found) == IDDPM_OK) return n;
+    bool ensemble = *settings[plain].text != 0; /* ends_checkpoint */
+    return !ensemble && store_read_attributes(path, plain, found) == IDDPM_OK ? plain : 0;
 }
 
 const char *nll_settings_differ(const char *path, int n, const struct store_attribute *settings, bool bits)
 {
     struct store_attribute found[NLL_SETTINGS];
     const char *differs = NULL;
-    memcpy(found, settings, (size_t)n * sizeof *found);
-    if (store_read_attributes(path, n, found) != IDDPM_OK) return "form";
+    n = read_settings(path, n, settings, found);
+    if (n == 0) return "form";
     for (int i = 0; i < n; i++) {
         const char *name = settings[i].name;
         bool same = settings[i].kind == STORE_TEXT ? strcmp(settings[i].text, found[i].text) == 0

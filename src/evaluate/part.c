@@ -48,7 +48,7 @@ static bool is_one_of(const char *name, const char *const *list)
 
 bool setting_is_a_name(const char *name)
 {
-    static const char *const names[] = {"checkpoint", "data", "base", NULL};
+    static const char *const names[] = {"checkpoint", "ends_checkpoint", "data", "base", NULL};
     return is_one_of(name, names);
 }
 
@@ -56,6 +56,20 @@ bool setting_is_for_bits(const char *name)
 {
     static const char *const names[] = {"batch", "instruction_set", NULL};
     return is_one_of(name, names);
+}
+
+void ends_settings(const struct model *model, struct store_attribute out[ENDS_SETTINGS])
+{
+    const struct model *ends = model->ends;
+    const struct store_attribute settings[ENDS_SETTINGS] = {
+        setting_text("ends_checkpoint", ends ? ends->path : ""),
+        setting_integer("ends_step", ends ? ends->step : -1),
+        setting_text("ends_weights", ends ? ends->weights : ""),
+        setting_integer("ends_weights_crc32", ends ? ends->weights_crc32 : 0),
+        setting_integer("ends_below", model->ends_below),
+        setting_integer("ends_from", ends ? model->ends_from : model->diffusion->original_num_steps),
+    };
+    memcpy(out, settings, sizeof settings);
 }
 
 static void write_text(FILE *stream, const char *text)

@@ -26,6 +26,9 @@ struct store_attribute setting_integer(const char *name, int64_t value);
 bool setting_is_a_name(const char *name);
 /* What only the last bits depend on. */
 bool setting_is_for_bits(const char *name);
+/* Of the other model of an ensemble, which are "", -1 and so on when there is none. */
+enum { ENDS_SETTINGS = 6 };
+void ends_settings(const struct model *model, struct store_attribute out[ENDS_SETTINGS]);
 
 /* As YAML, a line "name: value" each; free(). */
 enum iddpm_status settings_write(int n, const struct store_attribute *settings, char **out);

@@ -22,7 +22,7 @@ static inline int sample_columns(const struct sample_options *options)
 }
 
 /* What is drawn from what, and how (sample_settings.c). `model` has a configuration. */
-enum { SAMPLE_SETTINGS = 25 };
+enum { SAMPLE_SETTINGS = 26 + ENDS_SETTINGS };
 void sample_settings(const struct model *model, const struct sample_options *options,
                      struct store_attribute out[SAMPLE_SETTINGS]);
 

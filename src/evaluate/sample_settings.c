@@ -2,6 +2,7 @@
 #include "iddpm/kernels.h"
 #include "sample.h"
 
+#include <string.h>
 #include <zlib.h>
 
 static const char *const kinds[] = {
@@ -20,7 +21,7 @@ void sample_settings(const struct model *model, const struct sample_options *opt
                      struct store_attribute out[SAMPLE_SETTINGS])
 {
     const struct diffusion *diffusion = model->diffusion;
-    const struct store_attribute settings[SAMPLE_SETTINGS] = {
+    const struct store_attribute settings[SAMPLE_SETTINGS - ENDS_SETTINGS] = {
         setting_integer("images", (int64_t)options->images),
         setting_text("checkpoint", model->path),
         setting_integer("step", model->step),
@@ -35,6 +36,7 @@ void sample_settings(const struct model *model, const struct sample_options *opt
         setting_integer("skipped_steps", options->skip),
         setting_integer("clip_denoised", options->clip_denoised),
         setting_integer("class", options->label),
+        setting_number("guidance", model->guidance),
         setting_text("noise", options->noise ? "file" : "philox"),
         setting_integer("noise_crc32", noise_crc32(options->noise)),
         setting_integer("seed", (int64_t)options->seed),
@@ -47,5 +49,6 @@ void sample_settings(const struct model *model, const struct sample_options *opt
         setting_integer("batch", model->batch),
         setting_text("instruction_set", kernels_isa()),
     };
-    for (int i = 0; i < SAMPLE_SETTINGS; i++) out[i] = settings[i];
+    memcpy(out, settings, sizeof settings);
+    ends_settings(model, out + SAMPLE_SETTINGS - ENDS_SETTINGS);
 }

@@ -1,47 +1,19 @@
 /* Bits/dim and samples have the same bits on any number of ranks; errors and signals end them on all ranks. */
 #include "iddpm/evaluate.h"
-#include "iddpm/kernels.h"
-#include "network.h"
 #include "ranks.h"
 #include "reference.h"
-#include "scratch.h"
+#include "tiny_model.h"
 
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIZE = 8, BATCH = 3, IMAGES = 3 * BATCH + 2, CLASSES = 10 }; /* neither 2 nor 4 ranks have equal shares */
+/* Neither 2 nor 4 ranks have equal shares. */
+enum { SIZE = TINY_SIZE, BATCH = 3, IMAGES = 3 * BATCH + 2, CLASSES = 10 };
 
 static char folder[PATH_SIZE];
 static struct dataset *data;
-
-static struct model *open_model(int classes)
-{
-    struct model_spec spec = {.unet = {.image_size = SIZE,
-                                       .in_channels = 1,
-                                       .model_channels = 32,
-                                       .out_channels = 2,
-                                       .num_res_blocks = 1,
-                                       .n_attention = 1,
-                                       .attention_ds = {2},
-                                       .n_mult = 2,
-                                       .channel_mult = {1, 1},
-                                       .num_classes = classes,
-                                       .num_heads = 2,
-                                       .num_heads_upsample = -1,
-                                       .use_scale_shift_norm = true},
-                              .diffusion = {.steps = 12,
-                                            .noise_schedule = "cosine",
-                                            .timestep_respacing = "5",
-                                            .mean = MEAN_EPSILON,
-                                            .var = VAR_LEARNED_RANGE,
-                                            .rescale_timesteps = true}};
-    struct model *model;
-    must(model_create(&model, &spec, BATCH, 1));
-    network_fill(model->net, model->params);
-    return model;
-}
 
 static struct nll *measure(const struct parallel *parallel, struct model *model)
 {
@@ -55,7 +27,7 @@ static void bits_do_not_depend_on_ranks(void **state)
 {
     (void)state;
     const struct parallel alone = {MPI_COMM_SELF, 0, 1};
-    struct model *model = open_model(CLASSES);
+    struct model *model = tiny_model(BATCH, CLASSES);
     struct nll *together = measure(&ranks, model), *single = measure(&alone, model);
     size_t all = IMAGES * (size_t)single->steps * sizeof(double), images = IMAGES * sizeof(double);
     assert_int_equal(together->images, IMAGES);
@@ -113,7 +85,7 @@ static void totals_add_up(void **state)
 {
     (void)state;
     const struct parallel alone = {MPI_COMM_SELF, 0, 1};
-    struct model *model = open_model(0);
+    struct model *model = tiny_model(BATCH, 0);
     struct nll *nll = measure(&alone, model);
     double mean = 0, squares = 0;
     for (size_t i = 0; i < IMAGES; i++) {
@@ -145,7 +117,7 @@ static void samples_do_not_depend_on_ranks(void **state)
     (void)state;
     const struct parallel alone = {MPI_COMM_SELF, 0, 1};
     static const double etas[] = {0, 1};
-    struct model *model = open_model(CLASSES);
+    struct model *model = tiny_model(BATCH, CLASSES);
     for (int k = 0; k < 3; k++) {
         enum sampling kind = k == 0 ? SAMPLING_ANCESTRAL : SAMPLING_DDIM;
         double eta = k == 0 ? 0 : etas[k - 1];
@@ -171,7 +143,7 @@ static void a_prefix_can_be_skipped(void **state)
 {
     (void)state;
     enum { SKIP = 2, N = 2, IMAGE = SIZE * SIZE };
-    struct model *model = open_model(0);
+    struct model *model = tiny_model(BATCH, 0);
     const struct sample_options options = {.clip_denoised = true, .images = N, .seed = 6, .skip = SKIP, .label = -1};
     const struct condition given = {.labels = (const int64_t[N]){0}};
     double x[N * IMAGE];
@@ -189,7 +161,7 @@ static void a_prefix_can_be_skipped(void **state)
 static void a_class_can_be_asked_for(void **state)
 {
     (void)state;
-    struct model *model = open_model(CLASSES);
+    struct model *model = tiny_model(BATCH, CLASSES);
     struct samples *seven = draw(&ranks, model, SAMPLING_DDIM, 0, 7), *any = draw(&ranks, model, SAMPLING_DDIM, 0, -1);
     int others = 0; /* samples that another class has made another image */
     for (int i = 0; i < IMAGES && ranks.rank == 0; i++) {
@@ -214,7 +186,7 @@ static void refused(enum iddpm_status status, const char *text)
 static void impossible_jobs_are_refused(void **state)
 {
     (void)state;
-    struct model *model = open_model(0);
+    struct model *model = tiny_model(BATCH, 0);
     struct nll *nll;
     struct samples *samples;
     double value = 0;
@@ -234,7 +206,7 @@ static void impossible_jobs_are_refused(void **state)
     draws = (struct sample_options){.images = 1, .label = -1, .skip = 5};
     refused(sample_images(&ranks, model, &draws, &samples), "of the 5 steps of a chain 5 cannot be left out");
     model_destroy(model);
-    model = open_model(3);
+    model = tiny_model(BATCH, 3);
     draws = (struct sample_options){.images = 1, .label = 3};
     refused(sample_images(&ranks, model, &draws, &samples), "the classes 0 to 2, not 3");
     options = (struct nll_options){.images = 30}; /* of ten classes */
@@ -283,7 +255,7 @@ static void stopped_chains_go_on(struct model *model, const struct samples *want
 static void a_signal_to_one_rank_stops_all(void **state)
 {
     (void)state;
-    struct model *model = open_model(0);
+    struct model *model = tiny_model(BATCH, 0);
     struct nll *nll;
     struct samples *samples, *whole;
     const struct nll_options options = {.images = IMAGES};
@@ -306,26 +278,14 @@ static void a_signal_to_one_rank_stops_all(void **state)
 static int open_data(void **state)
 {
     (void)state;
-    char path[PATH_SIZE];
-    enum iddpm_status status = IDDPM_OK;
-    if (ranks.rank == 0) scratch_make(folder);
-    must(parallel_broadcast(&ranks, folder, sizeof folder));
-    must(path_join(path, folder, "digits"));
-    const struct import_options options = {.kind = IMPORT_DIGITS, .target = path, .split = "test"};
-    struct import_result result;
-    if (ranks.rank == 0) status = data_import(&options, &result);
-    must(parallel_agree(&ranks, status));
-    must(dataset_open(&data, path));
-    must(kernels_select(NULL));
+    tiny_digits(folder, &data);
     return 0;
 }
 
 static int close_data(void **state)
 {
     (void)state;
-    dataset_close(data);
-    parallel_barrier(&ranks);
-    if (ranks.rank == 0) scratch_remove(folder);
+    tiny_digits_end(folder, data);
     return 0;
 }
 
