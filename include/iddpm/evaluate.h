@@ -306,6 +306,24 @@ enum iddpm_status grids_check(const struct config *config, const struct train_pl
 /* Bytes that these hooks, as the configuration asks for them, allocate on the rank that needs most. */
 size_t hooks_bytes(const struct config *config, const struct train_plan *plan, int ranks);
 
+/* ---- features of blocks (features.c) ----------------------------------------------------------------------------- */
+
+struct feature_options {
+    uint64_t images; /* the first ones of the data set; 0: all */
+    int timestep;    /* as spaced; x_t is noised as for that one */
+    bool pool;       /* means over positions */
+    uint64_t seed;
+    const struct noise *noise; /* its draw 0; NULL: Philox, the same as of nll_measure at that timestep */
+};
+/* Collective. The outputs of blocks (unet_options.features, which the model was made with) for noised images of a data
+ * set, with their labels, as the authors' get_feature_vectors gives them: an array of float32 for each block under its
+ * name, [images][height][width][channels], or [images][channels] with `pool`; the labels of a labelled data set as
+ * int64 "labels"; and as attributes what was made from what. The file is written as it comes, in memory that does not
+ * grow with the number of images, and is the same for any number of ranks. The model has a configuration. IDDPM_USAGE
+ * names a pattern that no block has; IDDPM_STOPPED when some rank was signalled: there is no file then. */
+enum iddpm_status features_write(const struct parallel *parallel, struct model *model, const struct dataset *data,
+                                 const struct feature_options *options, const char *path);
+
 /* ---- pictures by gnuplot (gnuplot.c), of a run (plot_loss.c, plot_vb.c) -------------------------------------------
  */
 

@@ -114,6 +114,18 @@ struct store_attribute {
 /* Not collective. Writes all arrays and root attributes to a temporary file beside `path`, syncs, renames. */
 enum iddpm_status store_write(const char *path, int n_arrays, const struct store_array *arrays, int n_attributes,
                               const struct store_attribute *attributes);
+/* The same with arrays that come piece by piece, for what is larger than memory (rows.c). Every array has at least one
+ * dimension, the first one counts its rows, and no data; what is never written is zero. The disk is asked for the whole
+ * size first. The temporary file is PATH.tmp; one that a killed job has left is replaced. */
+struct rows_writer;
+enum iddpm_status rows_create(struct rows_writer **out, const char *path, int n_arrays,
+                              const struct store_array *arrays, int n_attributes,
+                              const struct store_attribute *attributes);
+/* Rows [first, first + count) of array number i. */
+enum iddpm_status rows_write(struct rows_writer *writer, int i, uint64_t first, uint64_t count, const void *data);
+/* Syncs and renames. Destroys the writer in any case; after a failure there is no temporary file. */
+enum iddpm_status rows_finish(struct rows_writer *writer);
+void rows_abandon(struct rows_writer *writer); /* NULL is fine; the temporary file goes */
 /* Reads one array into malloc'ed *data and its shape into *array (path as asked). */
 enum iddpm_status store_read(const char *path, const char *array_path, enum store_type type, struct store_array *array);
 enum iddpm_status store_read_text(const char *path, const char *object, const char *attribute, char **out); /* free() */

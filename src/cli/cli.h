@@ -37,6 +37,7 @@ struct cli {
     struct parallel parallel; /* of a command on ranks; elsewhere one rank without a communicator */
 };
 
+enum iddpm_status cmd_features(struct cli *cli);
 enum iddpm_status cmd_help(struct cli *cli);
 enum iddpm_status cmd_import(struct cli *cli);
 enum iddpm_status cmd_info(struct cli *cli);

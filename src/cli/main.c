@@ -16,6 +16,7 @@ static const struct command commands[] = {
     {"train", "train a model, or continue a run", cmd_train, true},
     {"nll", "bits/dim of images under a trained model", cmd_nll, true},
     {"sample", "images from a trained model", cmd_sample, true},
+    {"features", "outputs of a network's blocks for images of a data set", cmd_features, true},
     {"study", "scaling studies: plan, submit, collect, fit, draw", cmd_study, false},
     {"info", "what a configuration, run, checkpoint or data set is; every check of a job", cmd_info, false},
     {"verify", "every checksum of checkpoints and data sets", cmd_verify, false},

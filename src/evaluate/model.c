@@ -9,10 +9,10 @@
 /* Everything but the network. */
 static enum iddpm_status create_parts(struct model *model, const struct model_spec *spec, int batch)
 {
-    model->guidance = 1;
     const char *respacing = spec->diffusion.timestep_respacing;
     model->unet = spec->unet;
     snprintf(model->respacing, sizeof model->respacing, "%s", respacing ? respacing : "");
+    model->guidance = 1;
     model->batch = batch;
     model->pixels = spec->unet.image_size * spec->unet.image_size;
     model->channels = spec->unet.in_channels;

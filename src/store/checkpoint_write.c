@@ -123,13 +123,9 @@ static enum iddpm_status reserve(const char *path)
 {
     int fd;
     TRY(ckpt_open_plain(&fd, path, O_WRONLY));
-    struct stat info;
-    int error = fstat(fd, &info) != 0 ? errno : EINTR;
-    while (error == EINTR) error = posix_fallocate(fd, 0, info.st_size);
-    if (close(fd) != 0 && !error) error = errno;
-    if (!error) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED, "%s: cannot reserve %lld bytes: %s", path, (long long)info.st_size,
-                       strerror(error));
+    enum iddpm_status status = store_reserve(fd, path);
+    if (close(fd) == 0 || status != IDDPM_OK) return status;
+    return iddpm_error(IDDPM_FAILED, "%s: cannot close: %s", path, strerror(errno));
 }
 
 static enum iddpm_status create_file(struct writer *w)

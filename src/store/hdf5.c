@@ -1,8 +1,10 @@
 #include "hdf5.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { CAUSE_SIZE = 1024 };
 
@@ -215,6 +217,16 @@ bool hdf5_describe(hid_t dataset, struct store_array *out)
     out->ndim = ndim;
     for (int i = 0; i < STORE_DIMS; i++) out->dims[i] = dims[i];
     return true;
+}
+
+enum iddpm_status store_reserve(int fd, const char *path)
+{
+    struct stat info;
+    int error = fstat(fd, &info) != 0 ? errno : EINTR;
+    while (error == EINTR) error = posix_fallocate(fd, 0, info.st_size);
+    if (!error) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: cannot reserve %lld bytes: %s", path, (long long)info.st_size,
+                       strerror(error));
 }
 
 enum iddpm_status store_sync_folder_of(const char *path)

@@ -43,6 +43,8 @@ hid_t hdf5_create_dataset(hid_t file, const struct store_array *array);
 /* Type and shape of an open data set; false when it is nothing that a store_array describes. */
 bool hdf5_describe(hid_t dataset, struct store_array *out);
 
+/* Blocks on the disk for all that an open file has room for, so that a full disk shows before the work. */
+enum iddpm_status store_reserve(int fd, const char *path);
 /* fsync of the folder that holds `path`, after a rename to it. */
 enum iddpm_status store_sync_folder_of(const char *path);
 

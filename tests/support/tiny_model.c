@@ -6,7 +6,7 @@
 #include "ranks.h"
 #include "scratch.h"
 
-struct model *tiny_model(int batch, int classes)
+static struct model *create(int batch, int classes, const char *features)
 {
     struct model_spec spec = {.unet = {.image_size = TINY_SIZE,
                                        .in_channels = 1,
@@ -19,6 +19,7 @@ struct model *tiny_model(int batch, int classes)
                                        .channel_mult = {1, 1},
                                        .num_classes = classes,
                                        .null_class = classes > 0,
+                                       .features = features,
                                        .num_heads = 2,
                                        .num_heads_upsample = -1,
                                        .use_scale_shift_norm = true},
@@ -31,6 +32,18 @@ struct model *tiny_model(int batch, int classes)
     struct model *model;
     must(model_create(&model, &spec, batch, 1));
     network_fill(model->net, model->params);
+    return model;
+}
+
+struct model *tiny_model(int batch, int classes)
+{
+    return create(batch, classes, NULL);
+}
+
+struct model *tiny_model_of_blocks(int batch, int classes, const char *features)
+{
+    struct model *model = create(batch, classes, features);
+    must(config_parse(&model->config, "tiny", "{}", 0, NULL));
     return model;
 }
 

@@ -1,9 +1,10 @@
-/* Guidance by classes, and two models that take turns, in likelihoods and samples. */
+/* Guidance by classes, and two models that take turns, in likelihoods and samples; features of blocks. */
 #include "iddpm/evaluate.h"
 #include "ranks.h"
 #include "reference.h"
 #include "tiny_model.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { PIXELS = TINY_SIZE * TINY_SIZE, BATCH = 3, IMAGES = 2 * BATCH + 1, CLASSES = 10 };
@@ -203,6 +204,135 @@ static void combinations_that_cannot_be(void **state)
     model_destroy(model);
 }
 
+/* ---- features of blocks ------------------------------------------------------------------------------------------ */
+
+enum { T = 3, STEP_SEED = 5 };
+
+/* An array of the file, found in memory; free(). */
+static float *read_block(const char *path, const char *name, int ndim, size_t n)
+{
+    struct store_array array;
+    must(store_read(path, name, STORE_F32, &array));
+    assert_int_equal(array.ndim, ndim);
+    assert_int_equal(array.dims[0], IMAGES);
+    assert_int_equal(store_array_elements(&array), n);
+    return array.data;
+}
+
+/* What the network gives for images noised by hand, a batch after the other as on any number of ranks. */
+static void compare_blocks(struct model *model, const char *path, const char *pooled)
+{
+    const char *const names[] = {"input_blocks.2", "middle_block", "output_blocks.0"};
+    uint8_t pixels[BATCH * PIXELS];
+    int64_t labels[BATCH];
+    double x_start[PIXELS], noise[PIXELS], x_t[BATCH * PIXELS];
+    for (int k = 0; k < 3; k++) {
+        struct net_kept kept;
+        assert_true(net_kept(model->net, k, &kept));
+        assert_string_equal(kept.name, names[k]);
+        size_t c = (size_t)kept.c, hw = (size_t)kept.h * (size_t)kept.w;
+        float *all = read_block(path, names[k], 4, IMAGES * hw * c),
+              *means = read_block(pooled, names[k], 2, IMAGES * c);
+        for (size_t first = 0; first < IMAGES; first += BATCH) {
+            size_t n = IMAGES - first < BATCH ? IMAGES - first : BATCH;
+            must(dataset_read(data, first, n, pixels, labels));
+            for (size_t i = 0; i < n; i++) {
+                pixels_to_signal(PIXELS, pixels + i * PIXELS, x_start);
+                rng_normal(&(struct rng){STEP_SEED, RNG_NLL, T, (uint32_t)(first + i)}, PIXELS, noise);
+                q_sample(model->diffusion, T, PIXELS, x_start, noise, x_t + i * PIXELS);
+            }
+            model_outputs(model, T, (int)n, x_t, &(struct condition){.labels = labels});
+            assert_true(net_kept(model->net, k, &kept));
+            for (size_t i = 0; i < n * c; i++) {
+                const size_t image = i / c, channel = i % c;
+                double sum = 0;
+                for (size_t p = 0; p < hw; p++) {
+                    float value = ((const float *)kept.data)[(image * hw + p) * (size_t)kept.pitch + channel];
+                    assert_true(all[((first + image) * hw + p) * c + channel] == value);
+                    sum += value;
+                }
+                assert_true(means[(first + image) * c + channel] == (float)(sum / (double)hw));
+            }
+        }
+        free(all);
+        free(means);
+    }
+}
+
+static void features_are_those_of_the_network(void **state)
+{
+    (void)state;
+    struct model *model = tiny_model_of_blocks(BATCH, CLASSES, "middle_block,input_blocks.2,output_blocks.0");
+    struct feature_options options = {.images = IMAGES, .timestep = T, .seed = STEP_SEED};
+    char path[PATH_SIZE], pooled[PATH_SIZE];
+    must(path_join(path, folder, "features.h5"));
+    must(path_join(pooled, folder, "pooled.h5"));
+    must(features_write(&ranks, model, data, &options, path));
+    options.pool = true;
+    must(features_write(&ranks, model, data, &options, pooled));
+    if (ranks.rank == 0) {
+        struct store_array labels;
+        int64_t expected[IMAGES];
+        uint8_t pixels[IMAGES * PIXELS];
+        compare_blocks(model, path, pooled);
+        must(store_read(path, "labels", STORE_I64, &labels));
+        must(dataset_read(data, 0, IMAGES, pixels, expected));
+        assert_int_equal(store_array_elements(&labels), IMAGES);
+        assert_memory_equal(labels.data, expected, sizeof expected);
+        free(labels.data);
+    }
+    model_destroy(model);
+}
+
+/* Noise of a file takes the place of Philox: what does not depend on images is then all the same. */
+static void features_of_given_noise(void **state)
+{
+    (void)state;
+    struct model *model = tiny_model_of_blocks(BATCH, 0, "input_blocks.0");
+    double draws[IMAGES * PIXELS];
+    for (uint32_t i = 0; i < IMAGES; i++)
+        rng_normal(&(struct rng){STEP_SEED, RNG_NLL, T, i}, PIXELS, draws + i * PIXELS);
+    const struct noise noise = {.name = "given", .draws = 1, .images = IMAGES, .image = PIXELS, .data = draws};
+    struct feature_options options = {.images = IMAGES, .timestep = T, .seed = STEP_SEED};
+    char drawn[PATH_SIZE], given[PATH_SIZE];
+    must(path_join(drawn, folder, "drawn.h5"));
+    must(path_join(given, folder, "given.h5"));
+    must(features_write(&ranks, model, data, &options, drawn));
+    options.noise = &noise;
+    options.seed = 99;
+    must(features_write(&ranks, model, data, &options, given));
+    if (ranks.rank == 0) {
+        const size_t n = IMAGES * PIXELS * 32;
+        float *one = read_block(drawn, "input_blocks.0", 4, n), *other = read_block(given, "input_blocks.0", 4, n);
+        assert_memory_equal(one, other, n * sizeof *one);
+        free(one);
+        free(other);
+    }
+    model_destroy(model);
+}
+
+static void features_that_cannot_be(void **state)
+{
+    (void)state;
+    struct model *model = tiny_model_of_blocks(BATCH, CLASSES, "middle_block,output_blocks.9");
+    struct feature_options options = {.images = IMAGES, .timestep = T};
+    char path[PATH_SIZE];
+    must(path_join(path, folder, "none.h5"));
+    refused(features_write(&ranks, model, data, &options, path),
+            "no block is \"output_blocks.9\": there are input_blocks.0 to input_blocks.3");
+    options.timestep = 5;
+    refused(features_write(&ranks, model, data, &options, path), "timestep 5: those of this model are 0 to 4");
+    options = (struct feature_options){.images = data->images + 1};
+    refused(features_write(&ranks, model, data, &options, path), "has only 300 images, not 301");
+    model_destroy(model);
+    model = tiny_model_of_blocks(BATCH, CLASSES, "middle_block");
+    options = (struct feature_options){.images = IMAGES};
+    must(path_join(path, folder, "no-folder/none.h5"));
+    assert_int_equal(features_write(&ranks, model, data, &options, path), IDDPM_FAILED);
+    assert_non_null(strstr(iddpm_error_text(), "none.h5"));
+    model_destroy(model);
+}
+
 static int open_data(void **state)
 {
     (void)state;
@@ -224,7 +354,10 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(models_take_turns),
                                        cmocka_unit_test(chains_take_turns),
                                        cmocka_unit_test(timesteps_of_both_in_a_batch),
-                                       cmocka_unit_test(combinations_that_cannot_be)};
+                                       cmocka_unit_test(combinations_that_cannot_be),
+                                       cmocka_unit_test(features_are_those_of_the_network),
+                                       cmocka_unit_test(features_of_given_noise),
+                                       cmocka_unit_test(features_that_cannot_be)};
     if (ranks_start(&argc, &argv, 120) != 0) return 1;
     log_set_quiet(true);
     return ranks_end(cmocka_run_group_tests(tests, open_data, close_data));
