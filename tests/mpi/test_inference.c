@@ -284,7 +284,7 @@ static void features_are_those_of_the_network(void **state)
     model_destroy(model);
 }
 
-/* Noise of a file takes the place of Philox: what does not depend on images is then all the same. */
+/* Noise of a file takes the place of Philox. */
 static void features_of_given_noise(void **state)
 {
     (void)state;
