@@ -135,7 +135,7 @@ static enum iddpm_status write_round(struct job *job, uint64_t round)
         enum iddpm_status written = gather(job, round, i, job->n, sizeof *job->labels, &job->labels[i]);
         if (status == IDDPM_OK) status = written;
     }
-    return batches_go_on(job->parallel, status);
+    return batches_go_on(job->parallel, job->model, status);
 }
 
 /* Collective. */
@@ -143,7 +143,7 @@ static enum iddpm_status do_round(struct job *job, uint64_t round)
 {
     struct batch mine = batches_at(&job->batches, round, job->parallel->rank);
     double done = (double)batches_at(&job->batches, round, 0).first + (double)batches_images(&job->batches, round);
-    TRY(batches_go_on(job->parallel,
+    TRY(batches_go_on(job->parallel, job->model,
                       images_read(job->model, job->data, mine, job->pixels, job->labels, job->x_start, job->low_res)));
     if (mine.n > 0) run_batch(job, mine);
     TRY(write_round(job, round));

@@ -11,9 +11,14 @@ refuse() { # STATUS TEXT ARGUMENT ...
     says "$text"
     says_lines 1
 }
-attribute() { # FILE NAME VALUE
-    expect 0 h5dump -a "$2" "$1"
-    prints "(0): $3"
+attributes() { # FILE NAME=VALUE ...: as h5dump prints them
+    local file=$1 pair
+    shift
+    expect 0 h5dump -A "$file"
+    tr -s '\n ' ' ' <"$work/out" | sed 's/ATTRIBUTE/\n&/g' >attributes
+    for pair in "$@"; do
+        grep -q "^ATTRIBUTE \"${pair%%=*}\" .*(0): ${pair#*=} }" attributes || complain "$file: no attribute $pair"
+    done
 }
 
 # Guidance. A scale of 1 is none.
@@ -34,55 +39,45 @@ refuse 2 "--guidance: found '-1'" sample run --guidance -1
 
 # Ensembles: all timesteps the one's, all the other's, some of each.
 tiny_run other seed=7 rescale_timesteps=false total_steps=2
-for model in run other; do
-    expect 0 "$iddpm" sample $model --num 5 --steps 4 --npz --out of-$model.png --seed 3
-    expect 0 "$iddpm" nll $model --num 5 --respacing 4 --out of-$model.h5 --seed 3
-done
-ensemble() { # NAME A,B ARGUMENT ...
-    expect 0 "$iddpm" sample run --ends other --ends-steps "$2" --num 5 --steps 4 --npz --out "$1.png" --seed 3
-    expect 0 "$iddpm" nll run --ends other --ends-steps "$2" --num 5 --respacing 4 --out "$1.h5" --seed 3
-    prints "timesteps under ${2%,*} and from ${2#*,} on: ema/0.5 of other, step 2"
-}
-ensemble none 0,20
+draw() { expect 0 "$iddpm" sample "$1" --num 5 --steps 4 --npz --seed 3 --out "${@:2}"; }
+draw run of-run.png
+draw other of-other.png
+draw run none.png --ends other --ends-steps 0,20
 same none.npz of-run.npz
-expect 0 h5diff none.h5 of-run.h5 /vb
-ensemble all 20,20
+draw run all.png --ends other --ends-steps 20,20
 same all.npz of-other.npz
-expect 0 h5diff all.h5 of-other.h5 /vb
-ensemble both 5,15
+draw run both.png --ends other --ends-steps 5,15
+prints "timesteps under 5 and from 15 on: ema/0.5 of other, step 2"
 differ both.npz none.npz
 differ both.npz all.npz
+measure() { expect 0 "$iddpm" nll "$1" --num 5 --respacing 4 --seed 3 --out "${@:2}"; }
+measure run of-run.h5
+measure other of-other.h5
+measure run both.h5 --ends other --ends-steps 5,15
 # Timesteps 19, 13, 6 and 0: the first and the last are the other's.
-for term in 0 1 2 3; do
-    case $term in 0 | 3) model=other ;; *) model=run ;; esac
-    expect 0 h5dump -d /vb -s "0,$term" -c 5,1 -w 20 both.h5
-    grep '^ *(' "$work/out" >mine
-    expect 0 h5dump -d /vb -s "0,$term" -c 5,1 -w 20 of-$model.h5
-    grep '^ *(' "$work/out" >its
-    same mine its
+column() { h5dump -d /vb -s "0,$2" -c "5,$3" -w 20 "$1" | grep '^ *(' | sed 's/.*: //'; }
+[ "$(column both.h5 1 2)" = "$(column of-run.h5 1 2)" ] || complain "inner terms are not the run's"
+for term in 0 3; do
+    [ "$(column both.h5 $term 1)" = "$(column of-other.h5 $term 1)" ] || complain "term $term is not the other's"
 done
-attribute both.h5 ends_checkpoint '"other/checkpoints/step-00000002.h5"'
-attribute both.h5 ends_step 2
-attribute both.h5 ends_weights '"ema/0.5"'
-attribute both.h5 ends_below 5
-attribute both.h5 ends_from 15
+[ "$(column of-run.h5 0 1)" != "$(column of-other.h5 0 1)" ] || complain "the models are the same"
+attributes both.h5 'ends_checkpoint="other/checkpoints/step-00000002.h5"' ends_step=2 'ends_weights="ema/0.5"' \
+    ends_below=5 ends_from=15
 grep -qx 'ends_checkpoint: "other/checkpoints/step-00000002.h5"' both.yaml || complain "both.yaml: $(cat both.yaml)"
 expect 0 "$iddpm" nll run --ends other/checkpoints/step-00000002.h5 --ends-steps 5,15 --num 2 --strata 3
 sed -n 's/^wrote //p' "$work/out" | grep -qE '^run/nll/step-00000004-ema-0.5-held-out-num2-strata3-ends-[0-9a-f]{8}-5-15.h5$' ||
     complain "the result's name does not tell the ensemble: $(cat "$work/out")"
 
 # With --folder, what is there already counts only for the same ensemble.
-measure() { expect 0 "$iddpm" nll run --num 2 --respacing 2 --folder folder "$@"; }
-measure
-measure
-counts 0 "wrote "
-measure --ends other --ends-steps 5,15
+again() { expect 0 "$iddpm" nll run --num 2 --respacing 2 --folder folder "$@"; }
+again
+again --ends other --ends-steps 5,15
 counts 1 "wrote folder/step-00000004.h5"
-measure --ends other --ends-steps 5,15
+again --ends other --ends-steps 5,15
 counts 0 "wrote "
-measure --ends other --ends-steps 4,15
+again --ends other --ends-steps 4,15
 counts 1 "wrote folder/step-00000004.h5"
-measure
+again
 counts 1 "wrote folder/step-00000004.h5"
 
 refuse 2 "give --ends as well" nll run --ends-steps 5,15
@@ -106,22 +101,17 @@ for n in 2 3; do
 done
 expect 0 h5ls "$result"
 for name in input_blocks.0 input_blocks.1 middle_block output_blocks.0 output_blocks.1; do
-    prints "$name"
-    expect 0 h5ls "$result/$name"
-    prints "{7, 8, 8, 32}"
-    expect 0 h5ls "$result"
+    grep -qE "^$name +Dataset \{7, 8, 8, 32\}$" "$work/out" || complain "no $name: $(cat "$work/out")"
 done
 prints "labels                   Dataset {7}"
-attribute "$result" layout '"[images][height][width][channels]"'
-attribute "$result" timestep 7
-attribute "$result" data '"held-out"'
-attribute "$result" weights '"ema/0.5"'
+attributes "$result" 'layout="\[images\]\[height\]\[width\]\[channels\]"' timestep=7 'data="held-out"' \
+    'weights="ema/0.5"'
 expect 0 "$iddpm" features run --timestep 1 --respacing 2 --data digits --num 3 --blocks 'middle_block,output_blocks.*' --pool
 prints "wrote run/features/step-00000004-ema-0.5-digits-t1-2-num3-middle_block,output_blocks.*-pool.h5"
 expect 0 h5ls run/features/step-00000004-ema-0.5-digits-t1-2-num3-*.h5
 counts 4 Dataset
 prints "{3, 32}"
-attribute run/features/step-00000004-ema-0.5-digits-t1-2-num3-*.h5 original_timestep 19
+attributes run/features/step-00000004-ema-0.5-digits-t1-2-num3-*.h5 original_timestep=19
 
 refuse 2 "Give --timestep T" features run
 refuse 2 "timestep 20: those of this model are 0 to 19" features run --timestep 20

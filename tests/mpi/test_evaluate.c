@@ -2,6 +2,7 @@
 #include "iddpm/evaluate.h"
 #include "ranks.h"
 #include "reference.h"
+#include "scratch.h"
 #include "tiny_model.h"
 
 #include <math.h>
