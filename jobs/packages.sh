@@ -1,7 +1,8 @@
 # Debian packages that iddpm is built from, and installing those that are missing. Sourced.
 
 PACKAGES_PROGRAM="gcc libc6-dev cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libhdf5-openmpi-dev
-    libopenblas-dev libyaml-dev libpng-dev libjpeg-dev zlib1g-dev libdeflate-dev libcminpack-dev librandom123-dev gnuplot-nox"
+    libopenblas-dev libyaml-dev libpng-dev libjpeg-dev libwebp-dev liblmdb-dev zlib1g-dev libdeflate-dev libcminpack-dev
+    librandom123-dev gnuplot-nox"
 PACKAGES_TESTS="libcmocka-dev hdf5-tools libxml2-utils procps strace python3-torch python3-h5py"
 PACKAGES_SLURM="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 PACKAGES_AARCH64="gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libgomp1:arm64 libopenblas-dev:arm64

@@ -14,9 +14,11 @@ struct picture {
     uint8_t *pixels;
 };
 void picture_destroy(struct picture *picture);
-/* Reads PNG or JPEG by content into RGB as Pillow's convert("RGB") does: palette and 1 bit expanded, alpha dropped,
- * 16-bit grey by >> 8, CMYK by Pillow's formula. Errors name the file and the reason. */
+/* Reads PNG, JPEG or WebP by content into RGB as Pillow's convert("RGB") does: palette and 1 bit expanded, alpha
+ * dropped, 16-bit grey by >> 8, CMYK by Pillow's formula. Errors name the file and the reason. */
 enum iddpm_status picture_read(struct picture *out, const char *path);
+/* The same from n bytes in memory; errors give the reason alone. */
+enum iddpm_status picture_read_bytes(struct picture *out, const void *bytes, size_t n);
 enum iddpm_status picture_write_png(const struct picture *picture, const char *path);
 /* Pillow's Image.resize with BOX or BICUBIC on 8-bit pixels (two passes, fixed-point coefficients, round half up). */
 enum picture_filter { FILTER_BOX, FILTER_BICUBIC };
@@ -24,27 +26,33 @@ enum iddpm_status picture_resize(const struct picture *in, int width, int height
                                  struct picture *out);
 /* The authors' loader (image_datasets.py): BOX halving while at least twice too large, BICUBIC, centre crop to size. */
 enum iddpm_status picture_to_size(const struct picture *in, int size, struct picture *out);
+/* The authors' script for LSUN (lsun_bedroom.py): one BOX resize of the shorter side to size, centre crop. */
+enum iddpm_status picture_to_size_lsun(const struct picture *in, int size, struct picture *out);
 /* Several pictures [n][h][w][c] (c 1 or 3) in a grid, one pixel apart on white. columns 0: about square. */
 enum iddpm_status picture_grid(int n, int columns, int h, int w, int c, const uint8_t *images, struct picture *out);
 
 /* ---- import (import*.c) ------------------------------------------------------------------------------------------ */
 
-enum import_kind { IMPORT_DIGITS, IMPORT_CIFAR10, IMPORT_FOLDER, IMPORT_NPZ };
+enum import_kind { IMPORT_DIGITS, IMPORT_CIFAR10, IMPORT_FOLDER, IMPORT_NPZ, IMPORT_LSUN };
 struct import_options {
     enum import_kind kind;
     const char *source; /* digits: NULL for the built-in file */
     const char *target; /* folder to make; must not hold a data set yet */
-    int size;           /* folder: pixels; 0 elsewhere */
+    int size;           /* folder, lsun (0: 256): pixels; 0 elsewhere */
     int shards;         /* 0: 16, or fewer when there are fewer images */
     const char *split;  /* "train" (default) or "test" */
     bool strict; /* a picture that cannot be read, or a CIFAR-10 file of other than 10,000 records, fails the import */
     bool authors_classes; /* cifar10: classes by sorted names */
+    bool unlabelled;      /* folder: no classes from the names of files */
     uint64_t seed;        /* of the order in which images are dealt */
+    double save_seconds;  /* between saves of what is done; 0: 30 */
 };
 struct import_result {
     uint64_t images, skipped;
     int classes, shards;
 };
+/* A stop signal gives IDDPM_STOPPED with everything saved; then, and when it was killed or failed after a save, the
+ * same options continue it, to the same bytes as without an interruption. */
 enum iddpm_status data_import(const struct import_options *options, struct import_result *result);
 
 /* ---- reading (dataset.c) ----------------------------------------------------------------------------------------- */

@@ -1,26 +1,27 @@
-/* Import: the images of a source, dealt in a seeded order into shards; the index last. Holds one image and a chunk per
- * shard in memory, never the set. */
+/* Import: the images of a source, dealt in a seeded order into shards; the index last. Holds one image in memory, never
+ * the set, and goes on where it was after a stop or a crash (draft.h). */
 #include "import.h"
-#include "sha256.h"
+#include "draft.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define SHARDS_DEFAULT 16
 #define SHARDS_MAX 4096
 #define PICTURE_SIDE_MAX 4096
+#define SAVE_SECONDS 30
+#define AHEAD 16 /* images that are announced to the source before they are fetched */
 
 struct deal {
     const struct import_options *options;
     struct dataset *dataset;
     struct import_source *source;
-    struct shard_writer **writers; /* [shards]; NULL once finished */
+    struct draft draft;
     int shards;
-    struct sha256 hash;
-    uint64_t *class_images; /* [classes] */
     uint8_t *image;
-    size_t image_bytes;
+    double saved; /* clock_seconds of the last save */
 };
 
 enum iddpm_status import_describe(struct dataset *dataset, int height, int width, int channels, const char *source,
@@ -42,14 +43,24 @@ enum iddpm_status import_add_class(struct dataset *dataset, const char *name)
     return IDDPM_OK;
 }
 
-/* ---- dealing ----------------------------------------------------------------------------------------------------- */
-
-static enum iddpm_status shard_path(char *out, const struct dataset *dataset, int s)
+void import_identify(struct import_source *source, const char *path)
 {
-    char name[32];
-    snprintf(name, sizeof name, TARGET_SHARD_NAME, s);
-    return path_join(out, dataset->folder, name);
+    struct stat info = {0};
+    sha256_add(&source->identity, path, strlen(path) + 1);
+    if (stat(path, &info) != 0) return; /* opening it says why */
+    const int64_t numbers[3] = {info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+    sha256_add(&source->identity, numbers, sizeof numbers);
 }
+
+enum iddpm_status import_stopped(void)
+{
+    if (!stop_signal()) return IDDPM_OK;
+    return iddpm_error(IDDPM_STOPPED,
+                       "import stopped by signal %d (%s) before the first image; run the same command again",
+                       stop_signal(), strsignal(stop_signal()));
+}
+
+/* ---- dealing ----------------------------------------------------------------------------------------------------- */
 
 /* All shards are open at once, and the usual limit is 1,024 files; a process may raise its own. */
 static enum iddpm_status allow_files(int shards)
@@ -66,98 +77,135 @@ static enum iddpm_status allow_files(int shards)
         (unsigned long long)need, (unsigned long long)limit.rlim_max);
 }
 
+/* The source, and all that the bytes of the data set depend on. */
+static void identify(const struct deal *deal, char out[SHA256_HEX])
+{
+    const struct import_options *options = deal->options;
+    const struct dataset *dataset = deal->dataset;
+    struct sha256 hash = deal->source->identity;
+    const char *split = options->split ? options->split : "train";
+    const uint64_t numbers[] = {deal->source->count,
+                                options->kind,
+                                (uint64_t)dataset->height,
+                                (uint64_t)dataset->width,
+                                (uint64_t)dataset->channels,
+                                (uint64_t)dataset->classes,
+                                (uint64_t)deal->shards,
+                                options->seed,
+                                options->strict};
+    sha256_add(&hash, numbers, sizeof numbers);
+    for (int i = 0; i < dataset->classes; i++)
+        sha256_add(&hash, dataset->class_names[i], strlen(dataset->class_names[i]) + 1);
+    sha256_add(&hash, dataset->source, strlen(dataset->source) + 1);
+    sha256_add(&hash, split, strlen(split) + 1);
+    sha256_hex(&hash, out);
+}
+
 static enum iddpm_status deal_open(struct deal *deal)
 {
     const struct dataset *dataset = deal->dataset;
+    char identity[SHA256_HEX];
     uint64_t count = deal->source->count;
-    char path[PATH_SIZE];
     deal->shards = deal->options->shards ? deal->options->shards : SHARDS_DEFAULT;
     if ((uint64_t)deal->shards > count && !deal->options->shards) deal->shards = (int)count;
     TRY(allow_files(deal->shards));
-    deal->image_bytes = dataset_image_bytes(dataset);
-    sha256_start(&deal->hash);
-    TRY(mem_alloc(&deal->image, deal->image_bytes, 1, "an image"));
-    TRY(mem_alloc(&deal->class_images, (size_t)dataset->classes, sizeof *deal->class_images, "classes"));
-    TRY(mem_alloc(&deal->writers, (size_t)deal->shards, sizeof *deal->writers, "shards"));
-    for (int s = 0; s < deal->shards; s++) {
-        TRY(shard_path(path, dataset, s));
-        TRY(shard_create(&deal->writers[s], path, dataset->height, dataset->width, dataset->channels));
-    }
+    TRY(mem_alloc(&deal->image, dataset_image_bytes(dataset), 1, "an image"));
+    identify(deal, identity);
+    TRY(draft_open(&deal->draft, dataset, deal->shards, identity));
+    if (deal->draft.saved)
+        log_info("%s: continues after %llu of %llu images", dataset->folder, (unsigned long long)deal->draft.state.next,
+                 (unsigned long long)count);
     return IDDPM_OK;
 }
 
 static void deal_close(struct deal *deal)
 {
-    for (int s = 0; deal->writers && s < deal->shards; s++) shard_abandon(deal->writers[s]);
-    free(deal->writers);
-    free(deal->class_images);
+    draft_close(&deal->draft);
     free(deal->image);
 }
 
-static enum iddpm_status deal_image(struct deal *deal, int64_t label)
+/* Saves what is done, for the next start. */
+static enum iddpm_status stopped(struct deal *deal)
 {
-    struct dataset *dataset = deal->dataset;
-    TRY(shard_append(deal->writers[dataset->images % (uint64_t)deal->shards], deal->image, label));
-    sha256_add(&deal->hash, deal->image, deal->image_bytes);
-    sha256_add(&deal->hash, &label, sizeof label);
-    dataset->images++;
-    if (label < 0)
-        dataset->unlabelled++;
-    else
-        deal->class_images[label]++;
+    TRY(draft_save(&deal->draft));
+    return iddpm_error(
+        IDDPM_STOPPED,
+        "import stopped by signal %d (%s) after %llu of %llu images; run the same command again to continue",
+        stop_signal(), strsignal(stop_signal()), (unsigned long long)deal->draft.state.next,
+        (unsigned long long)deal->source->count);
+}
+
+static enum iddpm_status save_in_time(struct deal *deal)
+{
+    double every = deal->options->save_seconds > 0 ? deal->options->save_seconds : SAVE_SECONDS;
+    if (clock_seconds() - deal->saved < every) return IDDPM_OK;
+    TRY(draft_save(&deal->draft));
+    deal->saved = clock_seconds();
+    return IDDPM_OK;
+}
+
+/* The image at position j of the order; those a little further on are announced. */
+static enum iddpm_status deal_image(struct deal *deal, const struct rng *rng, uint64_t j)
+{
+    struct import_source *source = deal->source;
+    int64_t label = -1;
+    if (source->expect && j + AHEAD < source->count)
+        source->expect(source->state, rng_permute(rng, source->count, j + AHEAD));
+    enum iddpm_status status = source->fetch(source->state, rng_permute(rng, source->count, j), deal->image, &label);
+    if (status == IDDPM_OK) return draft_append(&deal->draft, deal->image, label);
+    if (!source->may_skip || deal->options->strict) return status;
+    deal->draft.state.skipped++;
+    log_warn("skipped: %s", iddpm_error_text());
     return IDDPM_OK;
 }
 
 static enum iddpm_status deal_all(struct deal *deal)
 {
-    struct import_source *source = deal->source;
+    struct draft_state *state = &deal->draft.state;
+    uint64_t count = deal->source->count;
     struct rng rng = {.seed = deal->options->seed, .purpose = RNG_SHUFFLE};
     struct log_progress progress;
-    log_progress_start(&progress, "import", "images", 0, (double)source->count);
-    for (uint64_t j = 0; j < source->count; j++) {
-        int64_t label = -1;
-        if (stop_signal())
-            return iddpm_error(IDDPM_FAILED, "import stopped by signal %d (%s); nothing is kept, start it again",
-                               stop_signal(), strsignal(stop_signal()));
-        enum iddpm_status status =
-            source->fetch(source->state, rng_permute(&rng, source->count, j), deal->image, &label);
-        if (status == IDDPM_OK) {
-            TRY(deal_image(deal, label));
-        } else if (source->may_skip && !deal->options->strict) {
-            source->skipped++;
-            log_warn("skipped: %s", iddpm_error_text());
-        } else {
-            return status;
-        }
-        log_progress_show(&progress, (double)(j + 1), NULL);
+    log_progress_start(&progress, "import", "images", (double)state->next, (double)count);
+    deal->saved = clock_seconds();
+    while (state->next < count) {
+        if (stop_signal()) return stopped(deal);
+        TRY(deal_image(deal, &rng, state->next));
+        state->next++;
+        TRY(save_in_time(deal));
+        log_progress_show(&progress, (double)state->next, NULL);
     }
-    return IDDPM_OK;
+    return deal->draft.saved ? draft_save(&deal->draft) : IDDPM_OK;
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
-/* Shards that got nothing, because there are fewer good images than shards, are left out. */
+static enum iddpm_status finish_shard(struct deal *deal, int s)
+{
+    struct dataset *dataset = deal->dataset;
+    uint64_t n = (uint64_t)dataset->shards;
+    dataset->shard_images[s] = (dataset->images - (uint64_t)s + n - 1) / n;
+    TRY(draft_finish_shard(&deal->draft, s, dataset->shard_images[s], &dataset->shard_crcs[s]));
+    if (asprintf(&dataset->shard_names[s], TARGET_SHARD_NAME, s) >= 0) return IDDPM_OK;
+    dataset->shard_names[s] = NULL;
+    return iddpm_error(IDDPM_FAILED, "no memory for the names of shards");
+}
+
+/* Shards that got nothing, because there are fewer good images than shards, are left out. An import that was never
+ * saved is a short one, and is brought to its end. */
 static enum iddpm_status finish_shards(struct deal *deal)
 {
     struct dataset *dataset = deal->dataset;
+    struct log_progress progress;
     int n = dataset->images < (uint64_t)deal->shards ? (int)dataset->images : deal->shards;
     if (deal->options->shards > n)
         return iddpm_error(IDDPM_USAGE, "%d shards are more than there are images (%d); ask for fewer",
                            deal->options->shards, n);
     TRY(dataset_reserve_shards(dataset, n));
-    for (int s = n; s < deal->shards; s++) {
-        shard_abandon(deal->writers[s]);
-        deal->writers[s] = NULL;
-    }
+    log_progress_start(&progress, "import: writing", "shards", 0, n);
     for (int s = 0; s < n; s++) {
-        struct shard_writer *writer = deal->writers[s];
-        deal->writers[s] = NULL; /* shard_finish destroys it in any case */
-        TRY(shard_finish(writer, &dataset->shard_crcs[s]));
-        dataset->shard_images[s] = (dataset->images - (uint64_t)s + (uint64_t)n - 1) / (uint64_t)n;
-        if (asprintf(&dataset->shard_names[s], TARGET_SHARD_NAME, s) < 0) {
-            dataset->shard_names[s] = NULL;
-            return iddpm_error(IDDPM_FAILED, "no memory for the names of shards");
-        }
+        if (deal->draft.saved && stop_signal()) return stopped(deal);
+        TRY(finish_shard(deal, s));
+        if (deal->draft.saved) log_progress_show(&progress, s + 1, NULL);
     }
     return IDDPM_OK;
 }
@@ -165,16 +213,20 @@ static enum iddpm_status finish_shards(struct deal *deal)
 static enum iddpm_status finish(struct deal *deal)
 {
     struct dataset *dataset = deal->dataset;
+    struct sha256 sum = deal->draft.state.hash;
     char hash[SHA256_HEX];
+    dataset->images = deal->draft.state.images;
+    dataset->unlabelled = deal->draft.state.unlabelled;
     if (!dataset->images) return iddpm_error(IDDPM_FAILED, "%s: no image could be imported", deal->options->source);
     TRY(finish_shards(deal));
-    sha256_hex(&deal->hash, hash);
+    sha256_hex(&sum, hash);
     dataset->hash = mem_strdup(hash);
     if (!dataset->hash) return iddpm_error(IDDPM_FAILED, "no memory");
     for (int i = 0; i < dataset->classes; i++)
-        if (!deal->class_images[i]) log_warn("class %d (%s) has no image", i, dataset->class_names[i]);
+        if (!deal->draft.class_images[i]) log_warn("class %d (%s) has no image", i, dataset->class_names[i]);
     TRY(path_sync_folder(dataset->folder)); /* no index may be seen before its shards */
     TRY(index_write(dataset));
+    TRY(draft_remove(&deal->draft));
     return path_sync_folder(dataset->folder);
 }
 
@@ -190,14 +242,19 @@ static enum iddpm_status check_options(const struct import_options *options)
         return iddpm_error(IDDPM_USAGE,
                            "import folder: --size N is needed: the pixels to which pictures are brought, 1 to %d",
                            PICTURE_SIDE_MAX);
-    if (options->kind != IMPORT_FOLDER && options->size)
-        return iddpm_error(IDDPM_USAGE, "--size is for `import folder`; these images have a size of their own");
+    if (options->kind != IMPORT_FOLDER && options->kind != IMPORT_LSUN && options->size)
+        return iddpm_error(IDDPM_USAGE,
+                           "--size is for `import folder` and `import lsun`; these images have a size of their own");
+    if (options->kind == IMPORT_LSUN && (options->size < 0 || options->size > PICTURE_SIDE_MAX))
+        return iddpm_error(IDDPM_USAGE, "--size %d: 1 to %d pixels are possible", options->size, PICTURE_SIDE_MAX);
     if (options->shards < 0 || options->shards > SHARDS_MAX)
         return iddpm_error(IDDPM_USAGE, "--shards %d: 1 to %d are possible", options->shards, SHARDS_MAX);
     if (options->split && !splits)
         return iddpm_error(IDDPM_USAGE, "--split is for `import digits` and `import cifar10`, which have two parts");
     if (options->split && strcmp(options->split, "train") != 0 && strcmp(options->split, "test") != 0)
         return iddpm_error(IDDPM_USAGE, "--split %s: train or test", options->split);
+    if (options->unlabelled && options->kind != IMPORT_FOLDER)
+        return iddpm_error(IDDPM_USAGE, "--unlabelled is for `import folder`");
     if (options->authors_classes && options->kind != IMPORT_CIFAR10)
         return iddpm_error(IDDPM_USAGE, "--authors-classes is for `import cifar10`");
     return IDDPM_OK;
@@ -215,6 +272,8 @@ static enum iddpm_status open_source(const struct import_options *options, struc
         return import_folder_open(options, dataset, source);
     case IMPORT_NPZ:
         return import_npz_open(options, dataset->folder, dataset, source);
+    case IMPORT_LSUN:
+        return import_lsun_open(options, dataset, source);
     }
     return iddpm_error(IDDPM_USAGE, "import: unknown kind of source");
 }
@@ -224,6 +283,7 @@ static enum iddpm_status import_into(const struct import_options *options, struc
 {
     struct import_source source = {0};
     struct deal deal = {.options = options, .dataset = dataset, .source = &source};
+    sha256_start(&source.identity);
     dataset->folder = mem_strdup(options->target);
     enum iddpm_status status =
         dataset->folder ? open_source(options, dataset, &source) : iddpm_error(IDDPM_FAILED, "no memory");
@@ -232,7 +292,8 @@ static enum iddpm_status import_into(const struct import_options *options, struc
     if (status == IDDPM_OK) status = finish(&deal);
     deal_close(&deal);
     if (source.close) source.close(source.state);
-    *result = (struct import_result){dataset->images, source.skipped, dataset->classes, dataset->shards};
+    *result = (struct import_result){dataset->images, source.skipped + deal.draft.state.skipped, dataset->classes,
+                                     dataset->shards};
     return status;
 }
 
@@ -248,8 +309,8 @@ enum iddpm_status data_import(const struct import_options *options, struct impor
         status = import_into(options, dataset, result);
         if (status == IDDPM_OK)
             target_close(&target);
-        else
-            target_discard(&target);
+        else if (target_give_up(&target) && status == IDDPM_FAILED)
+            log_info("%s: what is done so far is kept; the same command goes on with it", options->target);
     }
     dataset_close(dataset);
     return status;

@@ -173,7 +173,10 @@ enum iddpm_status import_cifar10_open(const struct import_options *options, stru
     source->fetch = cifar10_fetch;
     source->close = cifar10_close;
     TRY(open_files(options, cifar10, folder));
-    for (int i = 0; i < cifar10->files; i++) source->count += cifar10->file[i].records;
+    for (int i = 0; i < cifar10->files; i++) {
+        source->count += cifar10->file[i].records;
+        import_identify(source, cifar10->file[i].path);
+    }
     TRY(read_names(dataset, folder));
     cifar10->classes = dataset->classes;
     for (int i = 0; i < cifar10->classes; i++) cifar10->order[i] = i;

@@ -114,6 +114,7 @@ enum iddpm_status import_digits_open(const struct import_options *options, struc
     gzclose(file);
     TRY(status);
     source->count = digits->count;
+    if (path) import_identify(source, path);
     TRY(mem_alloc(&dataset->class_names, CLASSES, sizeof *dataset->class_names, "classes"));
     for (int i = 0; i < CLASSES; i++) TRY(import_add_class(dataset, (char[]){(char)('0' + i), 0}));
     return import_describe(dataset, SIDE, SIDE, 1,

@@ -95,7 +95,10 @@ enum iddpm_status import_npz_open(const struct import_options *options, const ch
     struct npz_spool *images;
     struct zip zip;
     TRY(mem_alloc(&images, 1, sizeof *images, options->source));
-    *source = (struct import_source){.fetch = npz_spool_fetch, .close = npz_spool_close, .state = images};
+    source->state = images;
+    source->fetch = npz_spool_fetch;
+    source->close = npz_spool_close;
+    import_identify(source, options->source);
     enum iddpm_status status = zip_open(&zip, options->source);
     if (status == IDDPM_OK) status = open_images(&zip, scratch, dataset, images);
     if (status == IDDPM_OK) status = open_labels(&zip, dataset, images);

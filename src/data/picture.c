@@ -63,10 +63,11 @@ static enum iddpm_status decode(FILE *stream, struct picture *out)
     if (n == 0) return iddpm_error(IDDPM_FAILED, "the file is empty");
     rewind(stream);
     const char *name = content_name(head, n);
-    if (!name) return iddpm_error(IDDPM_FAILED, "not a picture: neither PNG nor JPEG by its content");
+    if (!name) return iddpm_error(IDDPM_FAILED, "not a picture: neither PNG, JPEG nor WebP by its content");
     if (strcmp(name, "PNG") == 0) return png_decode(stream, out);
     if (strcmp(name, "JPEG") == 0) return jpeg_decode(stream, out);
-    return iddpm_error(IDDPM_FAILED, "a %s picture; only PNG and JPEG are read, so convert it first", name);
+    if (strcmp(name, "WebP") == 0) return webp_decode(stream, out);
+    return iddpm_error(IDDPM_FAILED, "a %s picture; only PNG, JPEG and WebP are read, so convert it first", name);
 }
 
 enum iddpm_status picture_read(struct picture *out, const char *path)
@@ -81,6 +82,17 @@ enum iddpm_status picture_read(struct picture *out, const char *path)
     enum iddpm_status status = decode(stream, out);
     fclose(stream);
     return status == IDDPM_OK ? status : iddpm_error_context(status, "%s", path);
+}
+
+enum iddpm_status picture_read_bytes(struct picture *out, const void *bytes, size_t n)
+{
+    *out = (struct picture){0};
+    if (!n) return iddpm_error(IDDPM_FAILED, "the file is empty"); /* fmemopen refuses it */
+    FILE *stream = fmemopen((void *)(uintptr_t)bytes, n, "rb");
+    if (!stream) return iddpm_error(IDDPM_FAILED, "cannot read: %s", strerror(errno));
+    enum iddpm_status status = decode(stream, out);
+    fclose(stream);
+    return status;
 }
 
 enum iddpm_status picture_grid(int n, int columns, int h, int w, int c, const uint8_t *images, struct picture *out)

@@ -1,4 +1,4 @@
-/* Private to the picture files: the two decoders, called by picture_read on an open file at its first byte. */
+/* Private to the picture files: the decoders, called on an open file, or bytes in memory, at the first byte. */
 #ifndef IDDPM_DATA_PICTURE_H
 #define IDDPM_DATA_PICTURE_H
 
@@ -14,8 +14,9 @@ enum iddpm_status picture_check_size(int64_t width, int64_t height);
 /* Room for width x height x channels, a size that is checked so. */
 enum iddpm_status picture_alloc(struct picture *out, int64_t width, int64_t height, int channels);
 
-/* Both fill *out with RGB, or leave it empty and set the error text to the reason alone, without the file's name. */
+/* All fill *out with RGB, or leave it empty and set the error text to the reason alone, without the file's name. */
 enum iddpm_status png_decode(FILE *stream, struct picture *out);
 enum iddpm_status jpeg_decode(FILE *stream, struct picture *out);
+enum iddpm_status webp_decode(FILE *stream, struct picture *out);
 
 #endif

@@ -155,6 +155,24 @@ static int shorter_side(const struct picture *picture)
     return picture->width < picture->height ? picture->width : picture->height;
 }
 
+/* Resizes so that the shorter side has `size` pixels. rint halves to even, as Python's round. */
+static enum iddpm_status to_shorter_side(const struct picture *in, int size, enum picture_filter filter,
+                                         struct picture *out)
+{
+    double scale = (double)size / shorter_side(in);
+    return picture_resize(in, (int)rint(in->width * scale), (int)rint(in->height * scale), filter, out);
+}
+
+enum iddpm_status picture_to_size_lsun(const struct picture *in, int size, struct picture *out)
+{
+    struct picture sized;
+    *out = (struct picture){0};
+    TRY(to_shorter_side(in, size, FILTER_BOX, &sized));
+    enum iddpm_status status = crop_centre(&sized, size, out);
+    picture_destroy(&sized);
+    return status;
+}
+
 enum iddpm_status picture_to_size(const struct picture *in, int size, struct picture *out)
 {
     struct picture now, next;
@@ -167,10 +185,7 @@ enum iddpm_status picture_to_size(const struct picture *in, int size, struct pic
         now = next;
     }
     if (status == IDDPM_OK) {
-        double scale = (double)size / shorter_side(&now);
-        /* rint: halves to even, as Python's round */
-        status =
-            picture_resize(&now, (int)rint(now.width * scale), (int)rint(now.height * scale), FILTER_BICUBIC, &next);
+        status = to_shorter_side(&now, size, FILTER_BICUBIC, &next);
         picture_destroy(&now);
         now = next;
     }

@@ -1,4 +1,6 @@
-/* The folder of an import: taken, cleared of what an interrupted import left, given back when the import fails. */
+/* The folder of an import: taken, cleared of what cannot go on, given back when the import fails. */
+#include "draft.h"
+
 #include "import.h"
 
 #include <dirent.h>
@@ -24,38 +26,50 @@ static enum iddpm_status take_lock(struct target *target)
     return IDDPM_OK;
 }
 
-static bool is_ours(const char *name)
+/* Of the form "shard-0012" and one of these endings. */
+static bool is_shard(const char *name)
 {
+    static const char *const endings[] = {".h5", ".part", ".h5.tmp"};
     int number, end = 0;
-    return (sscanf(name, TARGET_SHARD_NAME "%n", &number, &end) == 1 && end && !name[end]) ||
-           strcmp(name, INDEX_FILE ".tmp") == 0 || strcmp(name, "import.tmp") == 0 || strcmp(name, LOCK_FILE) == 0;
+    if (sscanf(name, "shard-%4d%n", &number, &end) != 1) return false;
+    for (int i = 0; i < 3; i++)
+        if (strcmp(name + end, endings[i]) == 0) return true;
+    return false;
 }
 
-/* Calls visit(folder's descriptor, name) for every entry until one fails. */
-static enum iddpm_status each_entry(const struct target *target,
-                                    enum iddpm_status (*visit)(const struct target *, int folder, const char *name))
+static bool is_ours(const char *name)
 {
-    DIR *folder = opendir(target->path);
-    if (!folder) return iddpm_error(IDDPM_FAILED, "%s: cannot read this folder: %s", target->path, strerror(errno));
+    static const char *const names[] = {INDEX_FILE ".tmp", "import.tmp", DRAFT_FILE, DRAFT_FILE ".tmp", LOCK_FILE};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return is_shard(name);
+}
+
+/* Calls visit(path, folder's descriptor, name) for every entry until one fails. */
+static enum iddpm_status each_entry(const char *path,
+                                    enum iddpm_status (*visit)(const char *path, int folder, const char *name))
+{
+    DIR *folder = opendir(path);
+    if (!folder) return iddpm_error(IDDPM_FAILED, "%s: cannot read this folder: %s", path, strerror(errno));
     enum iddpm_status status = IDDPM_OK;
     for (struct dirent *entry; status == IDDPM_OK && (entry = readdir(folder));)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            status = visit(target, dirfd(folder), entry->d_name);
+            status = visit(path, dirfd(folder), entry->d_name);
     closedir(folder);
     return status;
 }
 
-static enum iddpm_status refuse_foreign(const struct target *target, int folder, const char *name)
+static enum iddpm_status refuse_foreign(const char *path, int folder, const char *name)
 {
     (void)folder;
     if (is_ours(name)) return IDDPM_OK;
-    return iddpm_error(IDDPM_USAGE, "%s: holds other files (%s); name a new or an empty folder", target->path, name);
+    return iddpm_error(IDDPM_USAGE, "%s: holds other files (%s); name a new or an empty folder", path, name);
 }
 
-static enum iddpm_status remove_part(const struct target *target, int folder, const char *name)
+static enum iddpm_status remove_part(const char *path, int folder, const char *name)
 {
     if (!is_ours(name) || strcmp(name, LOCK_FILE) == 0 || unlinkat(folder, name, 0) == 0) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED, "%s/%s: cannot be removed: %s", target->path, name, strerror(errno));
+    return iddpm_error(IDDPM_FAILED, "%s/%s: cannot be removed: %s", path, name, strerror(errno));
 }
 
 static enum iddpm_status refuse_dataset(const struct target *target)
@@ -72,19 +86,26 @@ enum iddpm_status target_open(struct target *target, const char *path)
     *target = (struct target){.path = path, .made = !path_exists(path), .lock = -1};
     TRY(path_make_folders(path));
     enum iddpm_status status = refuse_dataset(target);
-    if (status == IDDPM_OK) status = each_entry(target, refuse_foreign);
+    if (status == IDDPM_OK) status = each_entry(path, refuse_foreign);
     if (status == IDDPM_OK) status = take_lock(target);
     if (status == IDDPM_OK) status = refuse_dataset(target); /* one that was finished meanwhile */
-    if (status == IDDPM_OK) status = each_entry(target, remove_part);
     if (status != IDDPM_OK && target->lock >= 0) close(target->lock);
     return status;
 }
 
-void target_discard(struct target *target)
+enum iddpm_status target_clear(const char *path)
 {
-    each_entry(target, remove_part);
+    return each_entry(path, remove_part);
+}
+
+bool target_give_up(struct target *target)
+{
+    char draft[PATH_SIZE];
+    bool kept = path_join(draft, target->path, DRAFT_FILE) == IDDPM_OK && path_exists(draft);
+    if (!kept) target_clear(target->path);
     target_close(target);
-    if (target->made) rmdir(target->path);
+    if (!kept && target->made) rmdir(target->path);
+    return kept;
 }
 
 void target_close(struct target *target)

@@ -80,7 +80,7 @@ wrong() { # TEXT ARGUMENT ...
     says_lines 1
 }
 wrong "something is missing" digits
-wrong "'birds' cannot be imported; digits, cifar10, folder and npz can" birds here there
+wrong "'birds' cannot be imported; digits, cifar10, folder, lsun and npz can" birds here there
 wrong "usage: iddpm import cifar10 SOURCE DATA" cifar10 there
 wrong "--size N is needed" folder "$awkward" x
 wrong "--size: found 'big'" folder "$awkward" x --size big
@@ -88,16 +88,24 @@ wrong "--split dev" digits x --split dev
 wrong "301 shards are more than there are images (300)" digits x --split test --shards 301
 [ ! -e x ] || complain "x is left"
 
-# stopped by a signal it cleans up; killed it leaves nothing that passes for a data set; the next run works
+# stopped by a signal it saves what is done, and goes on to the same files; other options are refused meanwhile; killed it
+# leaves nothing that passes for a data set
 mkdir many
 for i in {1..60}; do cp "$awkward/photo_600x400.png" "many/photo_$i.png"; done
 "$iddpm" import folder many stopped --size 64 >out 2>err &
 sleep 0.3
 kill -TERM $!
 wait $!
-[ $? = 1 ] || complain "a stopped import does not end with status 1"
-grep -q "stopped by signal 15" err || complain "a stopped import says: $(cat err)"
-[ ! -e stopped ] || complain "a stopped import leaves $(ls stopped)"
+[ $? = 75 ] || complain "a stopped import does not end with status 75"
+grep -q "stopped by signal 15 .* of 60 images; run the same command again to continue" err ||
+    complain "a stopped import says: $(cat err)"
+expect 1 "$iddpm" verify stopped
+prints "no data set"
+wrong "stopped: holds the beginning of another import" folder many stopped --size 32
+wrong "stopped: holds the beginning of another import" folder many stopped --size 64 --seed 1
+expect 0 "$iddpm" import folder many stopped --size 64
+prints "stopped: continues after"
+prints "of 60 images"
 "$iddpm" import folder many killed --size 64 >out 2>err &
 sleep 0.3
 kill -KILL $!
@@ -105,6 +113,7 @@ wait $! 2>/dev/null
 [ ! -e killed/index.json ] || complain "a killed import left an index"
 expect 0 "$iddpm" import folder many killed --size 64
 prints "killed: 60 images"
+diff -r stopped killed >/dev/null || complain "a continued import differs from one in a go"
 [ -z "$(find . -name 'import.*' -o -name '*.tmp')" ] || complain "left: $(find . -name 'import.*' -o -name '*.tmp')"
 
 # More shards than a process may usually have files open: importing raises the limit where it may, reading needs few.

@@ -87,7 +87,7 @@ static void names_make_the_classes(void **state)
     write_picture(source, "._ant_2.png", 4); /* what macOS leaves beside ant_2.png */
     struct import_options options = {.kind = IMPORT_FOLDER, .source = source, .target = fresh(), .size = 2};
     struct import_result result = import(&options);
-    assert_int_equal(result.images, 7);  /* all but GIF and WebP */
+    assert_int_equal(result.images, 8);  /* all but the GIF */
     assert_int_equal(result.skipped, 3); /* the GIF, the link that leads nowhere, the one that leads up */
     struct dataset *dataset;
     assert_int_equal(dataset_open(&dataset, options.target), IDDPM_OK);
@@ -98,7 +98,7 @@ static void names_make_the_classes(void **state)
     uint8_t *images = read_all(dataset, &labels);
     for (uint64_t g = 0; g < dataset->images; g++) {
         int number = images[g * 12];
-        assert_true(number != 6 && number != 7);
+        assert_true(number != 6);
         assert_int_equal(labels[g], files[number - 1].label);
     }
     free(images), free(labels);

@@ -99,7 +99,7 @@ static void other_formats_are_named(void **state)
         const char *name, *bytes;
     } others[] = {{"a GIF picture", "GIF89a\1\0\1\0______"},
                   {"a BMP picture", "BM______________"},
-                  {"a WebP picture", "RIFF____WEBPVP8 "},
+                  {"damaged WebP", "RIFF____WEBPVP8 "},
                   {"a TIFF picture", "MM\0*____________"}};
     (void)state;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {

@@ -1,0 +1,48 @@
+/* Private to `import folder`: the pictures of a source, in the order of the authors' loader (image_datasets.py):
+ * folders recursively, entries sorted by their names, files with the endings jpg, jpeg, png and gif, and here webp too,
+ * in any case. The source is a folder (listing.c), or an archive (listing_archive.c), which lists as the folder that it
+ * would unpack to. */
+#ifndef IDDPM_DATA_LISTING_H
+#define IDDPM_DATA_LISTING_H
+
+#include "zip.h"
+
+/* 24 bytes and the name for each picture: some 60 MB for the 1.28 million of ImageNet. */
+struct listed {
+    uint64_t name;         /* where it begins in listing->names */
+    uint64_t offset, size; /* in a tar archive; of a ZIP archive's, `offset` is the number of the member */
+};
+
+struct listing {
+    const char *source;
+    bool strict; /* what cannot be listed fails, and is not skipped */
+    enum { LISTING_FOLDER, LISTING_TAR, LISTING_ZIP } form;
+    int archive; /* tar: descriptor, else -1 */
+    struct zip zip;
+    char *names; /* relative to the source, each ended by a 0 */
+    size_t names_size, names_capacity;
+    struct listed *files;
+    size_t count, capacity;
+    uint64_t skipped;
+    size_t notes;   /* of files left out by their names, and of hidden ones */
+    uint8_t *bytes; /* of the picture being read from an archive */
+    size_t bytes_capacity;
+};
+
+/* listing_close also after a failure. `source` must live as long. */
+enum iddpm_status listing_open(struct listing *listing, const char *source, bool strict);
+void listing_close(struct listing *listing);
+const char *listing_name(const struct listing *listing, size_t i);
+/* Its bytes, until the next call; for a folder there are none, and its file is to be opened. */
+enum iddpm_status listing_bytes(struct listing *listing, size_t i, const uint8_t **bytes, size_t *n);
+void listing_expect(const struct listing *listing, size_t i); /* it will be read soon */
+
+/* For those who list. */
+const char *listing_base_name(const char *path);
+bool listing_ends(const char *name, const char *ending); /* ending without the dot, in any case */
+/* Takes a file when its name, relative to the source, is that of a picture. */
+enum iddpm_status listing_add(struct listing *listing, const char *name, uint64_t offset, uint64_t size);
+void listing_note(struct listing *listing, const char *name, const char *what);
+enum iddpm_status listing_archive_open(struct listing *listing); /* listing->form TAR or ZIP */
+
+#endif
