@@ -1,9 +1,9 @@
 /* Floor 2: a network is a short list of ops, built once.
  *
  * Builder calls append ops and give values (handles >= 0). net_finish makes the schedule (all forwards, then in
- * training all backwards) and plans one arena in which a value lives from its first write to its last read. Running
- * allocates nothing. A value is {buffer, channel offset, pitch}: net_concat makes its inputs slices of one buffer,
- * never a copy.
+ * training all backwards, with net_recompute some forwards again in between) and plans one arena in which a value lives
+ * from its first write to its last read. Running allocates nothing. A value is {buffer, channel offset, pitch}:
+ * net_concat makes its inputs slices of one buffer; only with net_recompute it copies.
  *
  * Errors while building (no memory, a shape that does not fit) are kept and reported by net_finish; the calls after one
  * are harmless. Parameters have the authors' names and order of registration; they lie in one flat array, each tensor
@@ -36,8 +36,9 @@ struct net_kernels {
  * before the choice; it is the caller's and must live until the network is built. */
 void net_choose_kernels(struct net *net, enum conv_choice choice, const struct net_kernels *measured);
 
-/* In training: activations are not all kept for the backward pass but partly made again there; before building. Less
- * memory, more time, the same bits (plan of what is kept: src/net/recompute.c). */
+/* Recomputation; before building. In training activations are dropped and computed again where they are wanted, no more
+ * than one forward pass in all: less memory, more time, the same bits (which ones: src/net/recompute.c; to find them
+ * takes net_finish some hundredths of a second). In inference nothing changes. */
 void net_recompute(struct net *net);
 
 /* ---- building ---------------------------------------------------------------------------------------------------- */
@@ -130,7 +131,8 @@ struct net_run {
      * count 0 for none) are final now. Every run tells the same ones in the same order, and in the end all. */
     void (*after_op)(void *context, size_t first, size_t count);
     void *after_op_context;
-    /* NULL, or called after each op of both passes, for those who look at the clock. */
+    /* NULL, or called after each op of both passes, for those who look at the clock; forward ops of the backward pass
+     * (net_recompute) are not marked as backward. */
     void (*on_op)(void *context, const struct net_op_info *op);
     void *on_op_context;
 };
@@ -159,7 +161,7 @@ const float *net_input_grad(const struct net *net, int k);
 
 uint64_t net_macs(const struct net *net); /* multiply-adds of one image's forward pass: convolutions, linear
                                              layers, 2 T^2 C for attention */
-/* Of these, what a backward pass computes once more (net_recompute); at most as much as net_macs. */
+/* What a training step computes more than once (net_recompute); at most as much as net_macs. */
 uint64_t net_recomputed_macs(const struct net *net);
 size_t net_arena_bytes(const struct net *net);  /* activations, gradients and scratch */
 size_t net_packed_bytes(const struct net *net); /* packed weights */

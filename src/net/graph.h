@@ -112,7 +112,7 @@ struct net {
     struct entry *schedule; /* the first n_forward entries are the forward pass */
     size_t n_values, n_ops, n_params, n_buffers, n_kept, n_schedule, n_forward;
     size_t n_own_buffers; /* of values, gradients and what ops save; the buffers behind them are of a schedule */
-    uint64_t recomputed;  /* multiply-adds of an image in forward entries of the backward pass */
+    uint64_t recomputed;  /* multiply-adds of an image that the schedule does more than once */
     size_t room_values, room_ops, room_params, room_buffers, room_kept, room_schedule;
     int output, dropouts;
     size_t flat_size, arena_floats, packed_floats;

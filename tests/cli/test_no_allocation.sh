@@ -17,7 +17,7 @@ counted() { # FOLDER STEPS [key=value ...]
     [ "$(wc -l <"$folder.sorted")" -gt 20 ] || complain "hardly anything was counted: $(cat "$folder.calls")"
 }
 
-for options in "threads=1" "threads=2 dropout=0.2 schedule_sampler=loss-second-moment" "microbatch=3 leaves=2 cache=0"; do
+for options in "threads=1" "threads=2 dropout=0.2 schedule_sampler=loss-second-moment use_checkpoint=true" "microbatch=3 leaves=2 cache=0"; do
     left_out='gomp|openblas'
     [[ $options != *cache=0* ]] || left_out='gomp|openblas|hdf5'
     counted short 4 $options
