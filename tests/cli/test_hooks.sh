@@ -14,15 +14,23 @@ counts 1 "step 4: 5 samples in hooks/samples"
 4,ema/0.9 5,params 5,ema/0.5 5,ema/0.9 " ] || complain "eval.csv: $(cat hooks/eval.csv)"
 [ "$(cd hooks/samples && echo *)" = "step-00000002-ema-0.5.png step-00000002-params.png step-00000004-ema-0.5.png \
 step-00000004-params.png step-00000005-ema-0.5.png step-00000005-params.png" ] || complain "grids: $(ls hooks/samples)"
-for at in 2,params 5,ema/0.9; do
-    expect 0 "$iddpm" nll hooks --step "${at%,*}" --weights "${at#*,}" --num 10 --strata 5 --batch 8 --out nll.h5
+same_bits_per_dim() { # RUN STEP,WEIGHTS: what `iddpm nll` measures and the row of eval.csv
+    expect 0 "$iddpm" nll "$1" --step "${2%,*}" --weights "${2#*,}" --num 10 --strata 5 --batch 8 --out nll.h5
     expect 0 h5dump -m %.12g -a bits_per_dim nll.h5
-    awk -F, -v at="$at," -v there="$(grep -o '(0): .*' "$work/out" | cut -c6-)" '
-        index($0, at) == 1 { n++; d = $7 - there; if (d * d > 1e-16 || $7 <= 0) exit 1 } END { exit n != 1 }' hooks/eval.csv ||
-        complain "nll of $at: $(cat "$work/out"), eval.csv: $(cat hooks/eval.csv)"
-done
+    awk -F, -v at="$2," -v there="$(grep -o '(0): .*' "$work/out" | cut -c6-)" '
+        index($0, at) == 1 { n++; d = $7 - there; if (d * d > 1e-16 || $7 <= 0) exit 1 } END { exit n != 1 }' \
+        "$1/eval.csv" || complain "nll of $1, $2: $(cat "$work/out"), eval.csv: $(cat "$1/eval.csv")"
+    rm nll.h5
+}
+same_bits_per_dim hooks 2,params
+same_bits_per_dim hooks 5,ema/0.9
 expect 0 "$iddpm" sample hooks --step 4 --weights ema/0.5 --num 5 --steps 6 --batch 8 --out same.png
 expect 0 cmp same.png hooks/samples/step-00000004-ema-0.5.png
+
+# A super-resolution network is measured on what it enlarges, and enlarges the first held-out images.
+expect 0 ranks 2 train tiny.yaml run.dir=large total_steps=2 large_size=8 small_size=4 $hooks
+same_bits_per_dim large 2,params
+[ -s large/samples/step-00000002-params.png ] || complain "no grid: $(ls large/samples)"
 
 # Finished, nothing is made twice; asked for later, the last step's results are made.
 rows hooks >before
@@ -51,7 +59,7 @@ for signal in USR1 KILL; do
     mkdir -p $signal/samples
     cp same.png $signal/samples/step-00000005-params.png
     cp same.png $signal/samples/step-00000005-7.png # of `iddpm sample`: stays
-    expect 0 ranks 2 train tiny.yaml run.dir=$signal $long
+    expect 0 "$iddpm" train tiny.yaml run.dir=$signal $long
     prints "continuing from $signal/checkpoints/step-00000003.h5"
     expect 0 diff <(rows straight) <(rows $signal)
     rm $signal/samples/step-00000005-7.png

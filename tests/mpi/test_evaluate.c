@@ -81,6 +81,31 @@ static void validation_losses_are_those_of_training(void **state)
     model_destroy(model);
 }
 
+/* The first images, made small, in order, with their classes, and begun again where they end. */
+static void images_to_enlarge_are_made_small(void **state)
+{
+    (void)state;
+    enum { N = 5, SMALL = 4, LARGE = SIZE * SIZE, AREA = SMALL * SMALL };
+    uint8_t pixels[LARGE], small[AREA], read[3 * AREA];
+    double x[LARGE], average[AREA];
+    int64_t label;
+    struct base *base;
+    must(base_from_data(&base, &ranks, data, N, SMALL));
+    assert_int_equal(base->images, N);
+    assert_true(base->size == SMALL && base->channels == 1);
+    must(base_read(base, &ranks, N - 2, 3, read));
+    for (uint64_t i = 0; i < 3; i++) {
+        uint64_t image = (N - 2 + i) % N;
+        must(dataset_read(data, image, 1, pixels, &label));
+        pixels_to_signal(LARGE, pixels, x);
+        signal_area_average(SIZE, 1, x, SMALL, average);
+        signal_to_pixels(AREA, average, small);
+        assert_memory_equal(read + i * AREA, small, AREA);
+        assert_int_equal(base->labels[image], label);
+    }
+    base_close(base);
+}
+
 /* total = prior + all columns; mean and standard error are those of the totals. */
 static void totals_add_up(void **state)
 {
@@ -292,14 +317,12 @@ static int close_data(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(bits_do_not_depend_on_ranks),
-                                       cmocka_unit_test(validation_losses_are_those_of_training),
-                                       cmocka_unit_test(totals_add_up),
-                                       cmocka_unit_test(samples_do_not_depend_on_ranks),
-                                       cmocka_unit_test(a_prefix_can_be_skipped),
-                                       cmocka_unit_test(a_class_can_be_asked_for),
-                                       cmocka_unit_test(impossible_jobs_are_refused),
-                                       cmocka_unit_test(a_signal_to_one_rank_stops_all)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bits_do_not_depend_on_ranks),      cmocka_unit_test(validation_losses_are_those_of_training),
+        cmocka_unit_test(images_to_enlarge_are_made_small), cmocka_unit_test(totals_add_up),
+        cmocka_unit_test(samples_do_not_depend_on_ranks),   cmocka_unit_test(a_prefix_can_be_skipped),
+        cmocka_unit_test(a_class_can_be_asked_for),         cmocka_unit_test(impossible_jobs_are_refused),
+        cmocka_unit_test(a_signal_to_one_rank_stops_all)};
     if (ranks_start(&argc, &argv, 120) != 0) return 1;
     log_set_quiet(true);
     return ranks_end(cmocka_run_group_tests(tests, open_data, close_data));
