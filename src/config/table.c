@@ -23,7 +23,8 @@ const struct key keys[] = {
     {"run.seed", KEY_INTEGER, AT(run.seed), "0", "seed of all randomness", .min = 0, .max = UP},
 
     {"data.path", KEY_TEXT, AT(data.path), "", "folder of the data set"},
-    {"data.eval_path", KEY_TEXT, AT(data.eval_path), "", "folder of the held-out data set that `iddpm nll` takes"},
+    {"data.eval_path", KEY_TEXT, AT(data.eval_path), "",
+     "folder of the held-out data set that `iddpm nll` and train.eval_interval take"},
     {"data.local", KEY_TEXT, AT(data.local), "",
      "folder with copies of the data set's index and of the shards that this node's ranks read, as jobs/stage.sh makes "
      "them; it belongs to the job, and is not kept in the run's configuration"},

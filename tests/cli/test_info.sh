@@ -95,6 +95,16 @@ expect 2 "$iddpm" info "$configs/digits.yaml" resume_checkpoint=none.h5 --ranks 
 says "train.resume_checkpoint=none.h5 on the command line: none.h5"
 expect 2 "$iddpm" info "$configs/digits.yaml" dir= --ranks 1
 says "run.dir= on the command line: not set"
+# held-out images may come later, but not where training measures them
+expect 0 "$iddpm" info "$configs/digits.yaml" eval_path=data/none --ranks 1
+prints "eval data        data/none: no such folder"
+expect 2 "$iddpm" info "$configs/digits.yaml" eval_path=data/none eval_interval=5 --ranks 1
+says "data.eval_path=data/none on the command line: data/none: no such folder"
+expect 0 "$iddpm" info "$configs/digits.yaml" eval_path=data/digits eval_interval=5 --ranks 1
+expect 2 "$iddpm" info "$configs/digits.yaml" eval_path=data/digits eval_interval=5 eval_num=1498 --ranks 1
+says "train.eval_num=1498 on the command line: is 1498, but data/digits has only 1497 images"
+expect 2 "$iddpm" info "$configs/digits.yaml" sample_interval=5 sample_steps=401 --ranks 1
+says "train.sample_steps=401 on the command line: "
 
 # which files the ranks read: 4 leaves, 4 shards
 files() { sed 's/.*shard-000\(.\).h5/\1/' "$work/out" | tr '\n' ' '; }
