@@ -23,7 +23,7 @@ step() { # COMMAND...: on the ranks; a signal's 75 ends the script with everythi
     [ $status -ne 75 ] || echo "stopped with everything saved; call $0 again to continue"
     return $status
 }
-step train jobs/configs/digits.yaml
+step train jobs/configs/digits.yaml eval_interval=500 eval_num=32 sample_interval=500
 
 newer_than_run() { # FILE
     [ -e "$1" ] && [ -z "$(find $run/checkpoints -name 'step-*.h5' -newer "$1")" ]

@@ -14,7 +14,7 @@ static const char *const names[COLUMNS] = {"step", "loss", "mse", "vb"};
 enum { HELD_OUT_LOSS = 1, BITS, HELD_OUT_COLUMNS };
 static const char *const held_out_names[HELD_OUT_COLUMNS] = {"step", "loss", "bits_per_dim"};
 
-enum { WEIGHTS_MAX = 5, FIRST_LINETYPE = 4 }; /* curves of held-out images, in colours that training has not */
+enum { WEIGHTS_MAX = 5, FIRST_LINETYPE = 4 }; /* the first ones are drawn, in colours that training has not */
 
 struct curves {
     struct table training, held_out; /* the latter has no rows without RUN/eval.csv */
