@@ -258,12 +258,13 @@ enum iddpm_status samples_write_npz(const struct samples *samples, const char *p
 /* Rank 0. HDF5 that noise_read reads: noise float64 [1][images][height][width][channels], labels int64 [images]. */
 enum iddpm_status samples_write_latents(const struct samples *samples, const char *path);
 
-/* What makes a result (rank 0): written beside it when it is finished, as YAML, and removed before it is made again. */
-enum iddpm_status samples_write_record(const struct model *model, const struct sample_options *options,
+/* What makes a result (rank 0): written beside it when it is finished, as YAML, and removed before it is made again.
+ * npz: there is an archive as well. */
+enum iddpm_status samples_write_record(const struct model *model, const struct sample_options *options, bool npz,
                                        const char *path);
-/* Not collective. Whether `path` is the record of a result of the same settings; the last bits may differ (batch,
- * instruction set). */
-bool samples_are_made(const struct model *model, const struct sample_options *options, const char *path);
+/* Not collective. Whether `path` is the record of a result of the same settings, which has an archive if one is wanted;
+ * the last bits may differ (batch, instruction set). */
+bool samples_are_made(const struct model *model, const struct sample_options *options, bool npz, const char *path);
 
 /* ---- while a model is trained (validate.c, grids.c): hooks of train_run, to be given to it with the configuration
  * ---- */

@@ -73,7 +73,7 @@ static enum iddpm_status find_start(const struct sample_command *command, int *s
 static bool is_made(const struct sample_command *command, const struct sample_options *options)
 {
     if (!path_exists(command->path) || (command->npz && !path_exists(command->npz_path))) return false;
-    return samples_are_made(command->inference.model, options, command->record);
+    return samples_are_made(command->inference.model, options, command->npz, command->record);
 }
 
 /* A record must never stand beside the result of another job. */
@@ -86,7 +86,8 @@ static enum iddpm_status forget_old(const struct sample_command *command)
 static enum iddpm_status write_result(const struct sample_command *command, const struct sample_options *options,
                                       const struct samples *samples)
 {
-    bool latents = samples->latents, large = samples->images > SAMPLE_GRID_MAX;
+    bool latents = samples->latents;
+    bool large = samples->images * (uint64_t)samples->columns > SAMPLE_GRID_MAX;
     if (command->npz) {
         TRY(samples_write_npz(samples, command->npz_path));
         log_info("wrote %s", command->npz_path);
@@ -97,7 +98,7 @@ static enum iddpm_status write_result(const struct sample_command *command, cons
         TRY(samples_write_npz(samples, command->path));
     else
         TRY(samples_write_latents(samples, command->path));
-    TRY(samples_write_record(command->inference.model, options, command->record));
+    TRY(samples_write_record(command->inference.model, options, command->npz, command->record));
     samples_part_remove(command->part);
     log_info("wrote %s%s", command->path, !latents && large ? ", with as many of the images as a grid shows" : "");
     return IDDPM_OK;

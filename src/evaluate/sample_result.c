@@ -132,25 +132,35 @@ enum iddpm_status samples_write_latents(const struct samples *samples, const cha
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
 
-enum iddpm_status samples_write_record(const struct model *model, const struct sample_options *options,
+enum { RECORD = SAMPLE_SETTINGS + 1 };
+
+/* With whether there is an archive, last. */
+static void record_settings(const struct model *model, const struct sample_options *options, bool npz,
+                            struct store_attribute out[RECORD])
+{
+    sample_settings(model, options, out);
+    out[SAMPLE_SETTINGS] = setting_integer("npz", npz);
+}
+
+enum iddpm_status samples_write_record(const struct model *model, const struct sample_options *options, bool npz,
                                        const char *path)
 {
-    struct store_attribute settings[SAMPLE_SETTINGS];
+    struct store_attribute settings[RECORD];
     char *text;
-    sample_settings(model, options, settings);
-    TRY(settings_write(SAMPLE_SETTINGS, settings, &text));
+    record_settings(model, options, npz, settings);
+    TRY(settings_write(RECORD, settings, &text));
     enum iddpm_status status = path_write_text(path, text);
     free(text);
     return status;
 }
 
-bool samples_are_made(const struct model *model, const struct sample_options *options, const char *path)
+bool samples_are_made(const struct model *model, const struct sample_options *options, bool npz, const char *path)
 {
-    struct store_attribute settings[SAMPLE_SETTINGS];
+    struct store_attribute settings[RECORD];
     char *text;
     if (!path_exists(path) || path_read_text(path, 1 << 20, &text) != IDDPM_OK) return false;
-    sample_settings(model, options, settings);
-    bool same = !settings_differ(text, SAMPLE_SETTINGS, settings, false);
+    record_settings(model, options, npz, settings);
+    bool same = !settings_differ(text, npz ? RECORD : SAMPLE_SETTINGS, settings, false);
     free(text);
     return same;
 }

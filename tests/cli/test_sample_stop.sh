@@ -24,6 +24,23 @@ rm whole.png
 expect 0 "$iddpm" sample run --num $images --batch 2 --npz --out whole.png
 prints "wrote whole.png"
 
+# A result is there when all of it is, and of these settings.
+tiny="sample run --num 3 --steps 2 --out tiny.png"
+expect 0 "$iddpm" $tiny --npz
+cp tiny.npz first.npz
+expect 0 "$iddpm" $tiny
+prints "tiny.png is there already"
+expect 0 "$iddpm" $tiny --seed 1
+prints "wrote tiny.png"
+expect 0 "$iddpm" $tiny --seed 1 --npz # tiny.npz is still that of the other seed
+prints "wrote tiny.npz"
+cmp -s tiny.npz first.npz && complain "another seed gives the same images"
+expect 0 "$iddpm" $tiny --seed 1 --npz --again
+prints "wrote tiny.npz"
+rm tiny.npz
+expect 0 "$iddpm" $tiny --seed 1 --npz
+prints "wrote tiny.npz"
+
 # RANKS SIGNAL IMAGES: ended when that many images are finished
 least=0 chains=0
 check_start() { # what a job has taken from the one before
