@@ -24,11 +24,13 @@ struct curves {
 
 /* ---- the tables -------------------------------------------------------------------------------------------------- */
 
+/* Of rows that can be drawn: the last one may be half-written. */
 static void find_weights(struct curves *curves)
 {
     const struct table *table = &curves->held_out;
     for (size_t row = 0; row < table->n && curves->n < WEIGHTS_MAX; row++) {
         int i = 0;
+        if (!(table->column[BITS][row] > 0)) continue;
         while (i < curves->n && strcmp(curves->weights[i], table->label[row]) != 0) i++;
         if (i == curves->n) curves->weights[curves->n++] = table->label[row];
     }
@@ -133,11 +135,19 @@ static void write_one_panel(struct gnuplot *plot, const struct curves *curves)
     fputs("\n", plot->script);
 }
 
+static double last_step(const struct table *table)
+{
+    double last = 0;
+    for (size_t row = 0; row < table->n; row++) last = fmax(last, table->column[STEP][row]);
+    return last;
+}
+
 /* Losses above, bits/dim of held-out images below, keys beside them. */
 static void write_two_panels(struct gnuplot *plot, const struct curves *curves)
 {
-    fputs("stats $loss using 1 nooutput\nset xrange [0:STATS_max]\n"
-          "set key at graph 1.02, graph 1 left Left reverse\nset rmargin 24\n"
+    double last = fmax(last_step(&curves->training), last_step(&curves->held_out));
+    fprintf(plot->script, "set xrange [0:%.10g]\n", fmax(1, last));
+    fputs("set key at graph 1.02, graph 1 left Left reverse\nset rmargin 24\n"
           "set multiplot\nset size 1,0.6\nset origin 0,0.4\nset bmargin 2\n"
           "set ylabel 'loss (thin: as logged, bold: smoothed)'\n",
           plot->script);

@@ -68,7 +68,7 @@ static void held_out_images_are_drawn(void **state)
     size_t n, m;
     const char rows[] = "step,weights,images,loss,mse,vb,bits_per_dim,standard_error,seconds\n"
                         "2,params,5,1.2,1.1,,6.5,0.1,1\n2,ema/0.9,5,1.4,1.1,,6.8,0.1,1\n"
-                        "4,params,5,1.1,1.0,,,,1\n4,ema/0.9,5,1.2,1.1,,6.1,0.1,1\n4,par";
+                        "6,params,5,1.1,1.0,,,,1\n6,ema/0.9,5,1.2,1.1,,6.1,0.1,1\n8,par";
     write_progress("step,loss\n1,2\n2,1.5\n3,1\n4,0.5\n");
     must(plot_loss(folder, at("loss.png")));
     uint8_t *before = scratch_read(at("loss.png"), &n);
