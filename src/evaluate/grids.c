@@ -27,6 +27,21 @@ static void grid_name(int64_t step, const char *group, char name[NAME_SIZE])
         if (*c == '/') *c = '-';
 }
 
+static enum iddpm_status remove_file(const char *path)
+{
+    if (unlink(path) == 0 || errno == ENOENT) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: cannot be removed: %s", path, strerror(errno));
+}
+
+/* `iddpm sample` may have left a picture of that name, and beside it a record (samples_write_record), which must not
+ * stand beside another picture. */
+static enum iddpm_status remove_record(const char *picture)
+{
+    char path[PATH_SIZE + 8];
+    snprintf(path, sizeof path, "%.*s.yaml", (int)(strrchr(picture, '.') - picture), picture);
+    return remove_file(path);
+}
+
 /* ---- before training --------------------------------------------------------------------------------------------- */
 
 enum iddpm_status grids_check(const struct config *config, const struct train_plan *plan)
@@ -69,8 +84,8 @@ static enum iddpm_status remove_later(const struct train_view *view, const char 
         char path[PATH_SIZE];
         if (!is_later(entry->d_name, view->step, n, groups)) continue;
         status = path_join(path, folder, entry->d_name);
-        if (status == IDDPM_OK && unlink(path) != 0)
-            status = iddpm_error(IDDPM_FAILED, "%s: cannot be removed: %s", path, strerror(errno));
+        if (status == IDDPM_OK) status = remove_record(path);
+        if (status == IDDPM_OK) status = remove_file(path);
     }
     closedir(stream);
     return status;
@@ -143,6 +158,7 @@ static enum iddpm_status write_grid(const struct train_view *view, const struct 
     TRY(path_join(path, folder, name));
     TRY(train_may_write(view));
     TRY(path_make_folders(folder));
+    TRY(remove_record(path));
     return samples_write_png(samples, path);
 }
 

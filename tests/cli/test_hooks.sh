@@ -58,7 +58,8 @@ for signal in USR1 KILL; do
     printf '5,params,10,1,1,1,1,1,1\n6,par' >>$signal/eval.csv
     mkdir -p $signal/samples
     cp same.png $signal/samples/step-00000005-params.png
-    cp same.png $signal/samples/step-00000005-7.png # of `iddpm sample`: stays
+    touch $signal/samples/step-0000000{5,6}-params.yaml # of `iddpm sample`, which knows its pictures by them
+    cp same.png $signal/samples/step-00000005-7.png     # stays
     expect 0 "$iddpm" train tiny.yaml run.dir=$signal $long
     prints "continuing from $signal/checkpoints/step-00000003.h5"
     expect 0 diff <(rows straight) <(rows $signal)
