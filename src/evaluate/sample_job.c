@@ -1,145 +1,15 @@
 /* Jobs of samples: batches of chains in rounds over ranks; what is finished goes to rank 0 in order. */
-#include "batches.h"
+#include "sample_job.h"
 #include "images.h"
-#include "sample.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct job {
-    const struct parallel *parallel;
-    struct model *model;
-    const struct sample_options *options;
-    struct batches batches;
-    int steps;     /* of a chain */
-    bool latents;  /* the result is x itself */
-    size_t record; /* bytes that are kept of an image */
-    /* Of this rank's batch: */
-    double *x, *xstart; /* the latter only when it is asked for */
-    uint8_t *records;   /* [batch][record] */
-    int64_t *labels;
-    double *low_res;
-    uint8_t *pixels; /* of images to encode */
-    /* Of a round: */
-    uint32_t *done; /* [ranks] steps of each batch */
-    uint8_t *base;  /* low-resolution images */
-    /* Rank 0: */
-    struct samples *samples;
-    uint64_t images; /* finished */
-    struct sample_chains *chains;
-    struct part_clock clock;
-    struct store_attribute settings[SAMPLE_SETTINGS];
-    uint8_t *flight; /* every rank: room for an image on its way (flight_bytes) */
-    struct log_progress progress;
-};
-
-/* ---- images on their way ----------------------------------------------------------------------------------------- */
-
-/* x, and what is kept already when that is more than the end. */
-static size_t flight_bytes(const struct job *job)
-{
-    size_t x = job->model->image * sizeof(double);
-    return sample_columns(job->options) > 1 ? x + job->record : x;
-}
-
-static void pack(const struct job *job, size_t i)
-{
-    size_t image = job->model->image, x = image * sizeof(double);
-    memcpy(job->flight, job->x + i * image, x);
-    if (flight_bytes(job) > x) memcpy(job->flight + x, job->records + i * job->record, job->record);
-}
-
-static void unpack(struct job *job, size_t i)
-{
-    size_t image = job->model->image, x = image * sizeof(double);
-    memcpy(job->x + i * image, job->flight, x);
-    if (flight_bytes(job) > x) memcpy(job->records + i * job->record, job->flight + x, job->record);
-}
-
-/* Collective. A batch that another job has begun, from rank 0 to this one. */
-static enum iddpm_status take_chain(struct job *job, int rank, struct batch batch, const struct sample_chain *chain)
-{
-    bool root = job->parallel->rank == 0, mine = job->parallel->rank == rank;
-    for (int i = 0; i < batch.n; i++) {
-        TRY(parallel_agree(job->parallel,
-                           root ? sample_chains_read(job->chains, chain, (uint32_t)i, job->flight) : IDDPM_OK));
-        TRY(parallel_broadcast(job->parallel, job->flight, flight_bytes(job)));
-        if (mine) unpack(job, (size_t)i);
-    }
-    return IDDPM_OK;
-}
-
-/* Collective. Sets the steps that the batches of a round have behind them. */
-static enum iddpm_status take_chains(struct job *job, uint64_t round)
-{
-    int ranks = job->batches.ranks;
-    memset(job->done, 0, (size_t)ranks * sizeof *job->done);
-    if (!job->options->part) return IDDPM_OK;
-    for (int rank = 0; rank < ranks; rank++) {
-        struct batch batch = batches_at(&job->batches, round, rank);
-        const struct sample_chain *chain = NULL;
-        if (job->chains) chain = sample_chains_find(job->chains, batch.first / (uint64_t)job->batches.batch);
-        if (chain && chain->images == (uint32_t)batch.n && chain->steps <= (uint32_t)job->steps)
-            job->done[rank] = chain->steps;
-        TRY(parallel_broadcast(job->parallel, &job->done[rank], sizeof *job->done));
-        if (job->done[rank] > 0) TRY(take_chain(job, rank, batch, chain));
-    }
-    return IDDPM_OK;
-}
-
-/* Collective. Adds the batch of a rank to the file that rank 0 writes. */
-static enum iddpm_status keep_chain(struct job *job, struct sample_chains_writer *writer, int rank, struct batch batch)
-{
-    enum iddpm_status status = IDDPM_OK;
-    bool root = job->parallel->rank == 0, mine = job->parallel->rank == rank;
-    uint64_t index = batch.first / (uint64_t)job->batches.batch;
-    if (root) status = sample_chains_batch(writer, index, (uint32_t)batch.n, job->done[rank]);
-    for (int i = 0; i < batch.n; i++) {
-        uint8_t *image;
-        size_t bytes;
-        TRY(parallel_agree(job->parallel, status));
-        if (mine) pack(job, (size_t)i);
-        TRY(parallel_collect(job->parallel, job->flight, mine ? flight_bytes(job) : 0, &image, &bytes));
-        if (root) status = sample_chains_image(writer, image);
-        free(image);
-    }
-    return parallel_agree(job->parallel, status);
-}
-
-/* Collective. */
-static enum iddpm_status keep_chains(struct job *job, uint64_t round, struct sample_chains_writer *writer)
-{
-    enum iddpm_status status = IDDPM_OK;
-    for (int rank = 0; rank < job->batches.ranks; rank++) {
-        struct batch batch = batches_at(&job->batches, round, rank);
-        if (batch.n > 0 && job->done[rank] > 0) TRY(keep_chain(job, writer, rank, batch));
-    }
-    uint64_t next = batches_at(&job->batches, round + 1, 0).first / (uint64_t)job->batches.batch;
-    if (writer) status = sample_chains_copy(writer, job->chains, next);
-    return parallel_agree(job->parallel, status);
-}
-
-/* Collective. In the middle of a round. */
-static enum iddpm_status keep(struct job *job, uint64_t round)
-{
-    bool root = job->parallel->rank == 0;
-    double began = clock_seconds();
-    struct sample_chains_writer *writer = NULL;
-    watchdog_at("writing what is done", -1);
-    enum iddpm_status status =
-        parallel_agree(job->parallel, root ? sample_chains_begin(&writer, job->chains) : IDDPM_OK);
-    if (status == IDDPM_OK) status = keep_chains(job, round, writer);
-    if (root) status = sample_chains_end(writer, job->chains, status);
-    if (root && status == IDDPM_OK) status = sample_part_sync(job->samples->part);
-    part_clock_wrote(&job->clock, began);
-    return parallel_agree(job->parallel, status);
-}
-
 /* ---- a round: a batch of every rank ------------------------------------------------------------------------------ */
 
 /* Collective. */
-static enum iddpm_status read_base(struct job *job, uint64_t round)
+static enum iddpm_status read_base(struct sample_job *job, uint64_t round)
 {
     struct base *base = job->options->base;
     if (!base) return IDDPM_OK;
@@ -152,7 +22,7 @@ static enum iddpm_status read_base(struct job *job, uint64_t round)
     return IDDPM_OK;
 }
 
-static enum iddpm_status start_batch(struct job *job, struct batch batch)
+static enum iddpm_status start_batch(struct sample_job *job, struct batch batch)
 {
     const struct model *model = job->model;
     size_t image = model->image;
@@ -167,16 +37,16 @@ static enum iddpm_status start_batch(struct job *job, struct batch batch)
 }
 
 /* Collective. */
-static enum iddpm_status start_round(struct job *job, uint64_t round)
+static enum iddpm_status start_round(struct sample_job *job, uint64_t round)
 {
     struct batch batch = batches_at(&job->batches, round, job->parallel->rank);
     TRY(read_base(job, round));
     TRY(parallel_agree(job->parallel, start_batch(job, batch))); /* to stop before the first step would gain nothing */
-    return take_chains(job, round);
+    return sample_take_chains(job, round);
 }
 
 /* Keeps what a column shows of a batch after so many steps, if one does. */
-static void keep_column(struct job *job, struct batch batch, int steps)
+static void keep_column(struct sample_job *job, struct batch batch, int steps)
 {
     size_t image = job->model->image;
     int columns = sample_columns(job->options), column = 0;
@@ -192,7 +62,7 @@ static void keep_column(struct job *job, struct batch batch, int steps)
     }
 }
 
-static void run_step(struct job *job, struct batch batch, int j)
+static void run_step(struct sample_job *job, struct batch batch, int j)
 {
     const struct condition given = {.labels = job->labels, .low_res = job->low_res};
     sample_step(job->model, job->options, job->options->skip + j, batch.first, batch.n, job->x, &given, job->xstart);
@@ -200,7 +70,7 @@ static void run_step(struct job *job, struct batch batch, int j)
 }
 
 /* Collective. The steps of a round's batches, of each those that it has not got already. */
-static enum iddpm_status run_steps(struct job *job, uint64_t round)
+static enum iddpm_status run_steps(struct sample_job *job, uint64_t round)
 {
     struct batch mine = batches_at(&job->batches, round, job->parallel->rank);
     double first = (double)batches_at(&job->batches, round, 0).first;
@@ -215,13 +85,13 @@ static enum iddpm_status run_steps(struct job *job, uint64_t round)
         TRY(batches_go_on(job->parallel, job->model, IDDPM_OK));
         if (!job->model->training) log_progress_show(&job->progress, first + here * (j + 1) / job->steps, NULL);
         if (j + 1 == (uint32_t)job->steps || !job->options->part) continue;
-        if (part_clock_is_due(&job->clock, job->parallel)) TRY(keep(job, round));
+        if (part_clock_is_due(&job->clock, job->parallel)) TRY(sample_keep_chains(job, round));
     }
     return IDDPM_OK;
 }
 
 /* Rank 0. */
-static enum iddpm_status take_image(struct job *job, const uint8_t *record)
+static enum iddpm_status take_image(struct sample_job *job, const uint8_t *record)
 {
     struct samples *samples = job->samples;
     uint64_t i = job->images++;
@@ -231,7 +101,7 @@ static enum iddpm_status take_image(struct job *job, const uint8_t *record)
 }
 
 /* Collective. Image by image, so that no rank needs room for all that a round gives. */
-static enum iddpm_status gather_round(struct job *job, uint64_t round)
+static enum iddpm_status gather_round(struct sample_job *job, uint64_t round)
 {
     enum iddpm_status status = IDDPM_OK;
     bool root = job->parallel->rank == 0;
@@ -250,12 +120,12 @@ static enum iddpm_status gather_round(struct job *job, uint64_t round)
     return parallel_agree(job->parallel, status);
 }
 
-static enum iddpm_status run_round(struct job *job, uint64_t round)
+static enum iddpm_status run_round(struct sample_job *job, uint64_t round)
 {
     enum iddpm_status status = start_round(job, round);
     if (status == IDDPM_OK) status = run_steps(job, round);
     if (status == IDDPM_STOPPED && job->options->part) {
-        TRY(keep(job, round));
+        TRY(sample_keep_chains(job, round));
         return iddpm_error(status, "stopped by a signal");
     }
     TRY(status);
@@ -264,7 +134,7 @@ static enum iddpm_status run_round(struct job *job, uint64_t round)
 
 /* ---- the whole job ----------------------------------------------------------------------------------------------- */
 
-static enum iddpm_status create_buffers(struct job *job)
+static enum iddpm_status create_buffers(struct sample_job *job)
 {
     const struct model *model = job->model;
     size_t batch = (size_t)model->batch, all = batch * model->image;
@@ -277,11 +147,11 @@ static enum iddpm_status create_buffers(struct job *job)
     TRY(mem_alloc(&job->records, batch, job->record, "samples"));
     TRY(mem_alloc(&job->labels, batch, sizeof *job->labels, "classes"));
     TRY(mem_alloc(&job->done, (size_t)job->batches.ranks, sizeof *job->done, "steps of all ranks"));
-    return mem_alloc(&job->flight, flight_bytes(job), 1, "an image");
+    return mem_alloc(&job->flight, sample_flight_bytes(job), 1, "an image");
 }
 
 /* Of images to encode, into labels[images]. */
-static enum iddpm_status read_labels(struct job *job, int64_t *labels)
+static enum iddpm_status read_labels(struct sample_job *job, int64_t *labels)
 {
     const uint64_t images = job->batches.images;
     for (uint64_t i = 0, n = (uint64_t)job->batches.batch; i < images; i += n) {
@@ -292,7 +162,7 @@ static enum iddpm_status read_labels(struct job *job, int64_t *labels)
 }
 
 /* Rank 0. The classes of all images. */
-static enum iddpm_status create_labels(struct job *job)
+static enum iddpm_status create_labels(struct sample_job *job)
 {
     struct samples *samples = job->samples;
     if (job->model->unet.num_classes == 0) return IDDPM_OK;
@@ -303,7 +173,7 @@ static enum iddpm_status create_labels(struct job *job)
 }
 
 /* Rank 0. Where images go: to the part, behind what it has already, or to memory. */
-static enum iddpm_status create_samples(struct job *job)
+static enum iddpm_status create_samples(struct sample_job *job)
 {
     const struct sample_options *options = job->options;
     struct samples *samples = job->samples;
@@ -314,10 +184,10 @@ static enum iddpm_status create_samples(struct job *job)
     TRY(sample_part_open(&samples->part, options->part, job->record, job->batches.batch, samples->images,
                          SAMPLE_SETTINGS, job->settings));
     job->images = samples->part->images;
-    return sample_chains_open(&job->chains, options->part, flight_bytes(job), SAMPLE_SETTINGS, job->settings);
+    return sample_chains_open(&job->chains, options->part, sample_flight_bytes(job), SAMPLE_SETTINGS, job->settings);
 }
 
-static enum iddpm_status create_job(struct job *job)
+static enum iddpm_status create_job(struct sample_job *job)
 {
     const struct model *model = job->model;
     TRY(sample_check(model, job->options));
@@ -333,7 +203,7 @@ static enum iddpm_status create_job(struct job *job)
     return create_samples(job);
 }
 
-static void destroy_job(struct job *job)
+static void destroy_job(struct sample_job *job)
 {
     void *buffers[] = {job->x,      job->xstart, job->records, job->labels, job->low_res,
                        job->pixels, job->done,   job->base,    job->flight};
@@ -342,7 +212,7 @@ static void destroy_job(struct job *job)
 }
 
 /* Collective. Goes on behind what is found. */
-static enum iddpm_status continue_job(struct job *job)
+static enum iddpm_status continue_job(struct sample_job *job)
 {
     uint64_t batch = (uint64_t)job->batches.batch, found[2] = {job->images, job->chains ? job->chains->n : 0};
     TRY(parallel_broadcast(job->parallel, found, sizeof found));
@@ -354,7 +224,7 @@ static enum iddpm_status continue_job(struct job *job)
     return IDDPM_OK;
 }
 
-static enum iddpm_status run_job(struct job *job)
+static enum iddpm_status run_job(struct sample_job *job)
 {
     TRY(parallel_agree(job->parallel, create_job(job)));
     TRY(continue_job(job));
@@ -367,13 +237,13 @@ enum iddpm_status sample_images(const struct parallel *parallel, struct model *m
                                 const struct sample_options *options, struct samples **out)
 {
     bool latents = options->kind == SAMPLING_DDIM_REVERSE;
-    struct job job = {.parallel = parallel,
-                      .model = model,
-                      .options = options,
-                      .batches = {.images = options->images, .batch = model->batch, .ranks = parallel->size},
-                      .steps = model->diffusion->num_timesteps - options->skip,
-                      .latents = latents,
-                      .record = sample_record(model->image, sample_columns(options), latents)};
+    struct sample_job job = {.parallel = parallel,
+                             .model = model,
+                             .options = options,
+                             .batches = {.images = options->images, .batch = model->batch, .ranks = parallel->size},
+                             .steps = model->diffusion->num_timesteps - options->skip,
+                             .latents = latents,
+                             .record = sample_record(model->image, sample_columns(options), latents)};
     enum iddpm_status status = run_job(&job);
     if (status != IDDPM_OK) samples_destroy(job.samples);
     *out = status == IDDPM_OK ? job.samples : NULL;
