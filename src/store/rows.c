@@ -38,7 +38,6 @@ void rows_abandon(struct rows_writer *writer)
 static enum iddpm_status make_array(struct rows_writer *writer, hid_t file, int i, const struct store_array *array)
 {
     struct place *place = &writer->places[i];
-    TRY(store_array_check(writer->path, array));
     HID dataset = hdf5_create_dataset(file, array);
     if (dataset < 0) return hdf5_error(writer->temporary, "make the data set %s", array->path);
     size_t elements = 1;
@@ -55,6 +54,22 @@ static enum iddpm_status fill(struct rows_writer *writer, hid_t file, int n_arra
         if (hdf5_write_attribute(file, &attributes[i]) < 0)
             return hdf5_error(writer->temporary, "make the attribute %s", attributes[i].name);
     return H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ? hdf5_error(writer->temporary, "write") : IDDPM_OK;
+}
+
+/* A file may not be as large as that (a quota, a file system's limit): HDF5 could then not even close it. */
+static enum iddpm_status try_size(const struct rows_writer *writer, int n_arrays, const struct store_array *arrays)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < n_arrays; i++) {
+        TRY(store_array_check(writer->path, &arrays[i]));
+        bytes += store_array_elements(&arrays[i]) * store_type_bytes(arrays[i].type);
+    }
+    int fd = open(writer->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int error = fd < 0 || ftruncate(fd, (off_t)bytes) != 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    if (!error) return IDDPM_OK;
+    return iddpm_error(IDDPM_FAILED, "%s: cannot make a file of %llu bytes: %s", writer->temporary,
+                       (unsigned long long)bytes, strerror(error));
 }
 
 static enum iddpm_status make_file(struct rows_writer *writer, int n_arrays, const struct store_array *arrays,
@@ -93,6 +108,7 @@ enum iddpm_status rows_create(struct rows_writer **out, const char *path, int n_
     strcpy(writer->path, path);
     snprintf(writer->temporary, sizeof writer->temporary, "%s.tmp", path);
     enum iddpm_status status = mem_alloc(&writer->places, (size_t)n_arrays, sizeof *writer->places, path);
+    if (status == IDDPM_OK) status = try_size(writer, n_arrays, arrays);
     if (status == IDDPM_OK) status = make_file(writer, n_arrays, arrays, n_attributes, attributes);
     if (status == IDDPM_OK) status = open_plainly(writer);
     if (status == IDDPM_OK)

@@ -158,12 +158,84 @@ static void refused(void **state)
     assert_false(path_exists(path));
 }
 
+/* ---- arrays that come row by row --------------------------------------------------------------------------------- */
+
+static const struct store_array by_rows[] = {
+    {"terms/vb", STORE_F64, 2, {2, 3}, NULL},
+    {"labels", STORE_I64, 1, {4}, NULL},
+    {"nothing", STORE_F32, 2, {0, 3}, NULL},
+};
+
+static enum iddpm_status write_rows(struct rows_writer *writer)
+{
+    TRY(rows_write(writer, 0, 1, 1, vb[1]));
+    TRY(rows_write(writer, 1, 0, 3, labels));
+    TRY(rows_write(writer, 0, 0, 1, vb[0]));
+    TRY(rows_write(writer, 1, 3, 1, labels + 3));
+    return rows_write(writer, 2, 0, 0, NULL);
+}
+
+/* In any order of rows; the name is taken when all is there. */
+static void rows_round_trip(void **state)
+{
+    (void)state;
+    struct rows_writer *writer;
+    struct store_array found;
+    double number;
+    assert_int_equal(rows_create(&writer, path, 3, by_rows, 4, attributes), IDDPM_OK);
+    assert_int_equal(write_rows(writer), IDDPM_OK);
+    assert_false(path_exists(path));
+    assert_int_equal(rows_finish(writer), IDDPM_OK);
+    for (int i = 0; i < 2; i++) {
+        const void *expected = i == 0 ? (const void *)vb : labels;
+        assert_int_equal(store_read(path, by_rows[i].path, by_rows[i].type, &found), IDDPM_OK);
+        assert_int_equal(store_array_elements(&found), store_array_elements(&by_rows[i]));
+        assert_memory_equal(found.data, expected, store_array_elements(&found) * 8);
+        free(found.data);
+    }
+    assert_int_equal(store_read(path, "nothing", STORE_F32, &found), IDDPM_OK);
+    assert_int_equal(found.dims[0], 0);
+    free(found.data);
+    assert_int_equal(store_read_number(path, "/", "bpd", &number), IDDPM_OK);
+    assert_true(number == 3.125);
+}
+
+/* What stands there stays until the new file is whole, and after every failure. */
+static void rows_leave_the_old_file(void **state)
+{
+    (void)state;
+    struct rows_writer *writer;
+    struct store_array found;
+    assert_int_equal(write_all(), IDDPM_OK);
+    assert_int_equal(rows_create(&writer, path, 3, by_rows, 0, NULL), IDDPM_OK);
+    assert_int_equal(rows_write(writer, 1, 3, 2, labels), IDDPM_FAILED);
+    expect_text("result.h5: array 1 has no rows 3 to 5");
+    rows_abandon(writer);
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit before, little;
+    getrlimit(RLIMIT_FSIZE, &before);
+    little = (struct rlimit){100000, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &little);
+    const struct store_array big = {"big", STORE_F32, 2, {50000, 2}, NULL};
+    enum iddpm_status status = rows_create(&writer, path, 1, &big, 0, NULL);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(status, IDDPM_FAILED);
+    expect_text("result.h5.tmp");
+    assert_null(writer);
+    assert_int_equal(store_read(path, "images/all", STORE_U8, &found), IDDPM_OK);
+    free(found.data);
+    assert_int_equal(rows_create(&writer, "/nowhere/x.h5", 3, by_rows, 0, NULL), IDDPM_FAILED);
+    expect_text("/nowhere/x.h5");
+    rows_abandon(NULL);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(round_trip), TEST(replaced_whole), TEST(missing_and_wrong), TEST(no_room), TEST(refused),
+        TEST(round_trip), TEST(replaced_whole),  TEST(missing_and_wrong),       TEST(no_room),
+        TEST(refused),    TEST(rows_round_trip), TEST(rows_leave_the_old_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
