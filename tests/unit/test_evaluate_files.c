@@ -4,6 +4,7 @@
 #include "iddpm/kernels.h"
 #include "scratch.h"
 
+#include <hdf5.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,32 @@ static void a_result_says_what_was_measured_on_what(void **state)
     model_destroy(model);
 }
 
+/* Results without the settings of an ensemble, as they were once written, are those of one model. */
+static void a_result_from_before_ensembles_counts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ends_checkpoint",    "ends_step",  "ends_weights",
+                                        "ends_weights_crc32", "ends_below", "ends_from"};
+    double values[3][IMAGES * STEPS], images[2][IMAGES];
+    struct nll nll = make_nll(values, images);
+    struct model *model = open_model();
+    struct dataset data = {.folder = "data/held-out", .hash = "abc", .images = IMAGES};
+    const struct nll_options options = {.seed = 3};
+    must(nll_write(&nll, model, &data, &options, at("nll.h5")));
+    assert_true(nll_is_measured(model, &data, &options, at("nll.h5")));
+    hid_t file = H5Fopen(at("nll.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+    for (int i = 0; i < 6; i++) assert_true(H5Adelete(file, names[i]) >= 0);
+    assert_true(H5Fclose(file) >= 0);
+    assert_true(nll_is_measured(model, &data, &options, at("nll.h5")));
+    must(model_add_ends(model, open_model(), 2, 6));
+    assert_false(nll_is_measured(model, &data, &options, at("nll.h5")));
+    must(nll_write(&nll, model, &data, &options, at("nll.h5")));
+    assert_true(nll_is_measured(model, &data, &options, at("nll.h5")));
+    model->ends->weights_crc32 = 5;
+    assert_false(nll_is_measured(model, &data, &options, at("nll.h5")));
+    model_destroy(model);
+}
+
 /* vb of two images and their prior make up bits_per_dim; errors are means over timesteps, whatever the strata. */
 static void a_result_is_read_again(void **state)
 {
@@ -324,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(noise_is_read_from_both_kinds_of_file),
                                        cmocka_unit_test(other_arrays_are_no_noise),
                                        cmocka_unit_test(a_result_says_what_was_measured_on_what),
+                                       cmocka_unit_test(a_result_from_before_ensembles_counts),
                                        cmocka_unit_test(a_result_is_read_again),
                                        cmocka_unit_test(what_is_no_result_is_named),
                                        cmocka_unit_test(means_are_written_as_npz),
