@@ -143,21 +143,29 @@ static void models_take_turns(void **state)
     model_destroy(b);
 }
 
+/* Timesteps 11 and 0, the first and last of a chain, the other's; all of them; none. */
 static void chains_take_turns(void **state)
 {
     (void)state;
+    static const int ends[][2] = {{3, 11}, {12, 12}, {0, 12}};
     const struct sample_options options = {.clip_denoised = true, .images = BATCH, .seed = 6, .label = 3};
     const struct condition given = {.labels = (const int64_t[BATCH]){3, 3, 3}};
-    struct model *both = open_ensemble(3, 11), *a = tiny_model(BATCH, CLASSES), *b = open_other();
+    struct model *a = tiny_model(BATCH, CLASSES), *b = open_other();
     double x[BATCH * PIXELS];
     uint8_t pixels[BATCH * PIXELS];
-    struct samples *samples = draw(&ranks, both, SAMPLING_ANCESTRAL, 0, 3);
-    for (uint32_t i = 0; i < BATCH; i++) rng_normal(&(struct rng){6, RNG_SAMPLE, 0, i}, PIXELS, x + i * PIXELS);
-    for (int j = 0; j < 5; j++) sample_step(j == 0 || j == 4 ? b : a, &options, j, 0, BATCH, x, &given, NULL);
-    signal_to_pixels(BATCH * PIXELS, x, pixels);
-    if (ranks.rank == 0) assert_memory_equal(samples->pixels, pixels, sizeof pixels);
-    samples_destroy(samples);
-    model_destroy(both);
+    for (int c = 0; c < 3; c++) {
+        struct model *both = open_ensemble(ends[c][0], ends[c][1]);
+        struct samples *samples = draw(&ranks, both, SAMPLING_ANCESTRAL, 0, 3);
+        for (uint32_t i = 0; i < BATCH; i++) rng_normal(&(struct rng){6, RNG_SAMPLE, 0, i}, PIXELS, x + i * PIXELS);
+        for (int j = 0; j < 5; j++) {
+            bool other = c == 1 || (c == 0 && (j == 0 || j == 4));
+            sample_step(other ? b : a, &options, j, 0, BATCH, x, &given, NULL);
+        }
+        signal_to_pixels(BATCH * PIXELS, x, pixels);
+        if (ranks.rank == 0) assert_memory_equal(samples->pixels, pixels, sizeof pixels);
+        samples_destroy(samples);
+        model_destroy(both);
+    }
     model_destroy(a);
     model_destroy(b);
 }
