@@ -7,7 +7,8 @@ image is a class-conditional model, enlarge a class-conditional super-resolution
 
 train    their TrainLoop on the batches of batches.h5: theirs/, with the parameters after one step more in next.pt, and
          noise for nll and sample
-compare  what ours made of the converted checkpoint against their calc_bpd_loop, p_sample_loop and next step
+compare  what ours made of the converted checkpoint against their calc_bpd_loop, p_sample_loop,
+         ddim_reverse_sample and next step
 resume   their TrainLoop from ours/, converted, against our next step
 
 Diffusion is computed in double (their casts to float are made casts to double), networks in float32.
@@ -212,9 +213,13 @@ def noise_of(name):
         return planes(file["noise"])
 
 
-def compare_bpd(model):
+def held_out():
     with h5py.File(next(Path("../held-out").glob("*.h5"))) as file:
-        x, y = planes(file["images"][:IMAGES] / 127.5 - 1), th.from_numpy(file["labels"][:IMAGES])
+        return planes(file["images"][:IMAGES] / 127.5 - 1), th.from_numpy(file["labels"][:IMAGES])
+
+
+def compare_bpd(model):
+    x, y = held_out()
     Given(noise_of("nll"))
     theirs = make_diffusion().calc_bpd_loop(model, x, clip_denoised=True, model_kwargs=condition(x, y))
     with h5py.File("nll.h5") as file:
@@ -236,6 +241,19 @@ def compare_samples(model):
     check("share of black bytes", (theirs == 0).mean(), 0.9)
 
 
+def compare_latents(model):
+    x, y = held_out()
+    given, diffusion = condition(x, y), make_diffusion()
+    with th.no_grad():
+        for t in range(TIMESTEPS):
+            x = diffusion.ddim_reverse_sample(model, x, th.full((IMAGES,), t), clip_denoised=True,
+                                              model_kwargs=given)["sample"]
+    with h5py.File("latents.h5") as file:
+        ours, labels = planes(file["noise"][0]), file["labels"][()]
+    check("encoding in 100 steps, as a share of the largest", float((ours - x).abs().max() / x.abs().max()), 5e-4)
+    check("labels of what was encoded that differ", (labels != y.numpy()).sum(), 0)
+
+
 def compare_layouts():
     plain, flat = arrays_of("plain.h5"), arrays_of("flat.h5")
     most = max(np.abs(np.float64(flat[name]) - array).max() for name, array in plain.items() if name != "checksums")
@@ -246,6 +264,7 @@ def compare():
     model = load_ema()
     compare_bpd(model)
     compare_samples(model)
+    compare_latents(model)
     compare_layouts()
     compare_updates("our step after theirs", params_of("converted", STEPS + 1), params_of("converted", STEPS),
                     th.load("next.pt"))

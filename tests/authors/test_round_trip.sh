@@ -32,6 +32,7 @@ theirs_to_ours() { # KIND OPTION ...: of sample
     expect 0 "$iddpm" nll converted --num 8 --weights ema/0.9 --noise nll-noise.h5 --out nll.h5
     expect 0 "$iddpm" sample converted --num 32 "${@:2}" --weights ema/0.9 --noise sample-noise.h5 --out samples.png \
         --npz
+    expect 0 "$iddpm" sample converted --encode ../held-out --num 8 --weights ema/0.9 --out latents.h5
     expect 0 "$iddpm" train converted total_steps=42
     theirs compare "$1"
 }
