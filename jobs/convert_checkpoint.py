@@ -251,7 +251,9 @@ def layout(shapes, groups):
 
 
 def write_train(writer, step, updates):
-    numbers = {"step": step, "updates": updates, "skipped": step - updates if updates else 0, "skipped_in_row": 0}
+    # fp16 skips updates; each of their resumptions counts one step twice
+    skipped = max(0, step - updates) if updates else 0
+    numbers = {"step": step, "updates": updates, "skipped": skipped, "skipped_in_row": 0}
     for name, number in numbers.items():
         writer.write(f"train/{name}", np.int64(number))
     for name in ("metric_sums", "metric_counts"):

@@ -124,8 +124,8 @@ static enum iddpm_status search(struct play *play)
         least = (double)net->arena_floats * time;
         best = budget;
     }
-    play_schedule(play, best);
-    return net->status;
+    if (play_schedule(play, best)) return IDDPM_OK;
+    return net->status != IDDPM_OK ? net->status : iddpm_error(IDDPM_FAILED, "no order of recomputation was found");
 }
 
 enum iddpm_status plan_recomputation(struct net *net)

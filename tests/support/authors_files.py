@@ -156,6 +156,13 @@ def older_files(ours):
     same(group(got, "params"), single, "half precision")
     if (got["train/updates"], got["train/skipped"], got["train/step"]) != (3, 1, 4):
         complain(f"updates {got['train/updates']}, skipped {got['train/skipped']}, step {got['train/step']}")
+    state = flat_optimizer([])
+    state["state"][0]["step"] = 6  # a resumed TrainLoop counts a step twice
+    save_old(state, "older/opt000003.pt")
+    works("to-iddpm", "older", "resumed.h5", "--config", "tiny.yaml")
+    got = arrays("resumed.h5")
+    if (got["train/updates"], got["train/skipped"]) != (6, 0):
+        complain(f"resumed: updates {got['train/updates']}, skipped {got['train/skipped']}")
     works("to-pt", ours, "fp16", "--fp16")
     flat, made = flat_optimizer([])["state"][0], torch.load("fp16/opt000003.pt")["state"]
     same({what: made[0][what].numpy() for what in ("exp_avg", "exp_avg_sq")},
