@@ -8,17 +8,20 @@
 
 struct features_command {
     struct inference inference;
-    const char *data_path, *out;
+    const char *data_path, *out, *timestep_text;
     int64_t images, timestep;
     bool pool;
     struct dataset *data;
     char path[PATH_SIZE];
 };
 
-static enum iddpm_status check(const struct features_command *command)
+static enum iddpm_status check(struct features_command *command)
 {
-    if (command->timestep < 0)
-        return iddpm_error(IDDPM_USAGE, "features: how much noise? Give --timestep T, 0 for the least");
+    const char *timestep = command->timestep_text;
+    if (!timestep) return iddpm_error(IDDPM_USAGE, "features: how much noise? Give --timestep T, 0 for the least");
+    if (!text_integer(timestep, &command->timestep) || command->timestep < 0 || command->timestep > INT_MAX)
+        return iddpm_error(IDDPM_USAGE, "features: --timestep: found '%.80s'; allowed is a whole number of at least 0",
+                           timestep);
     if (command->out && strlen(command->out) >= PATH_SIZE)
         return iddpm_error(IDDPM_USAGE, "features: the path of --out is too long");
     return IDDPM_OK;
@@ -71,12 +74,12 @@ static enum iddpm_status run(struct cli *cli, struct features_command *command)
 
 enum iddpm_status cmd_features(struct cli *cli)
 {
-    struct features_command command = {.timestep = -1};
+    struct features_command command = {.images = 0};
     enum { OWN = 6 };
     const char *blocks = "*";
     struct option options[OWN + INFERENCE_OPTIONS] = {
-        {"timestep", "T", "timestep, as spaced, for which images are noised", .integer = &command.timestep, .min = 0,
-         .max = INT_MAX},
+        {"timestep", "T", "timestep, as spaced, for which images are noised; to be given",
+         .text = &command.timestep_text},
         {"data", "DATA", "data set; without it data.eval_path of the run", .text = &command.data_path},
         {"num", "N", "only the first N images; 0: all", .integer = &command.images},
         {"blocks", "LIST",
@@ -94,7 +97,10 @@ enum iddpm_status cmd_features(struct cli *cli)
         "Writes what blocks of the network give for noised images of a data set, with their labels, to HDF5: an array "
         "[images][height][width][channels] under the name of each block. The file is the same for any number of ranks; "
         "a job that was stopped begins again.",
-        1, 1, OPTIONS(options)};
+        1,
+        1,
+        OWN + INFERENCE_OPTIONS - 1,
+        options};
     bool done;
     TRY(options_parse(cli, &usage, &done));
     if (done) return IDDPM_OK;

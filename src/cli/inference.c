@@ -14,12 +14,12 @@ void inference_options(struct inference *inference, struct option rows[INFERENCE
         {"step", "N", "checkpoint of a run; -1: the newest valid one", .integer = &inference->step, .min = -1},
         {"respacing", "WORD", "timesteps kept, as timestep_respacing; without it the run's",
          .text = &inference->respacing},
-        {"no-clip", NULL, "predictions of the image are not clipped to [-1, 1]", .flag = &inference->no_clip},
         {"batch", "N", "images at once; the last bits depend on it", .integer = &inference->batch, .min = 1,
          .max = 65536},
         {"seed", "N", "of the noise; -1: the run's", .integer = &inference->seed, .min = -1},
         {"noise", "FILE", "draws to use: HDF5 (array noise) or NPZ, [draws][images][height][width][channels]",
          .text = &inference->noise_path},
+        {"no-clip", NULL, "predictions of the image are not clipped to [-1, 1]", .flag = &inference->no_clip},
     };
     memcpy(rows, table, sizeof table);
 }

@@ -16,7 +16,7 @@ struct inference {
     struct noise *noise; /* NULL: Philox */
 };
 
-/* Defaults, and the rows that a command's table of options ends with. */
+/* Defaults, and the rows that a command's table of options ends with. The last one is for those that predict images. */
 enum { INFERENCE_OPTIONS = 7 };
 void inference_options(struct inference *inference, struct option rows[INFERENCE_OPTIONS]);
 

@@ -64,6 +64,7 @@ prints "{3, 32}"
 attributes run/features/step-00000004-ema-0.5-digits-t1-2-num3-*.h5 original_timestep=19
 
 refuse 2 "Give --timestep T" features run
+refuse 2 "--timestep: found '-1'" features run --timestep -1
 refuse 2 'no block is "middle"' features run --timestep 0 --blocks middle
 stops TERM "features of digits" "$iddpm" features run --timestep 0 --data digits --batch 1 --out stopped.h5
 [ ! -e stopped.h5 ] || complain "a stopped job has written its result"
