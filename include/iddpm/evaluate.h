@@ -70,7 +70,7 @@ enum iddpm_status model_load(struct model **out, const struct parallel *parallel
 enum iddpm_status model_turn_to(struct model *model, const struct parallel *parallel, int64_t step);
 enum iddpm_status model_read_weights(struct model *model, const struct parallel *parallel);
 
-/* An ensemble by timestep (appendix B of the paper, "Combining L_hybrid and L_vlb models": L_hybrid in [100, T - 100),
+/* An ensemble by timestep (appendix of the paper, "Combining L_hybrid and L_vlb models": L_hybrid in [100, T - 100),
  * L_vlb at both ends): timesteps, of diffusion_steps, under `below` and from `from` on are run by `ends`, which the
  * model owns from then on, also after an error. IDDPM_USAGE names the first key in which the two differ: images,
  * classes, the diffusion and what of it is predicted must be the same; each is told timesteps as it was trained

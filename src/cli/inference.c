@@ -28,7 +28,7 @@ void ensemble_options(struct inference *inference, struct option rows[ENSEMBLE_O
 {
     const struct option table[ENSEMBLE_OPTIONS] = {
         {"ends", "RUN|CHECKPOINT",
-         "ensemble: this second model runs the first and the last timesteps (the paper's appendix B: one of L_vlb at "
+         "ensemble: this second model runs the first and the last timesteps (the paper's appendix: one of L_vlb at "
          "the "
          "ends of one of L_hybrid)",
          .text = &inference->ends_path},
