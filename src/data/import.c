@@ -226,8 +226,8 @@ static enum iddpm_status finish(struct deal *deal)
         if (!deal->draft.class_images[i]) log_warn("class %d (%s) has no image", i, dataset->class_names[i]);
     TRY(path_sync_folder(dataset->folder)); /* no index may be seen before its shards */
     TRY(index_write(dataset));
-    TRY(draft_remove(&deal->draft));
-    return path_sync_folder(dataset->folder);
+    TRY(path_sync_folder(dataset->folder));
+    return draft_remove(&deal->draft);
 }
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */

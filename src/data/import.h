@@ -54,8 +54,8 @@ struct target {
 enum iddpm_status target_open(struct target *target, const char *path);
 /* Removes what an import has left in it. */
 enum iddpm_status target_clear(const char *path);
-/* Gives the folder back after a failure: as it is when it holds an import that can go on, which is returned; else
- * cleared, and if it was made by us removed. */
+/* Gives the folder back after a failure: as it is when it holds an import that can go on, or an index already,
+ * which is returned; else cleared, and if it was made by us removed. */
 bool target_give_up(struct target *target);
 void target_close(struct target *target);
 

@@ -100,8 +100,9 @@ enum iddpm_status target_clear(const char *path)
 
 bool target_give_up(struct target *target)
 {
-    char draft[PATH_SIZE];
-    bool kept = path_join(draft, target->path, DRAFT_FILE) == IDDPM_OK && path_exists(draft);
+    char draft[PATH_SIZE], index[PATH_SIZE];
+    bool kept = path_join(draft, target->path, DRAFT_FILE) != IDDPM_OK || path_exists(draft) ||
+                path_join(index, target->path, INDEX_FILE) != IDDPM_OK || path_exists(index);
     if (!kept) target_clear(target->path);
     target_close(target);
     if (!kept && target->made) rmdir(target->path);

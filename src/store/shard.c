@@ -167,8 +167,9 @@ static enum iddpm_status write_crc(const struct shard_writer *shard, uint32_t cr
 static enum iddpm_status close_and_sync(struct shard_writer *shard)
 {
     if (H5Fflush(shard->file, H5F_SCOPE_GLOBAL) < 0) return hdf5_error(shard->path, "write");
-    if (H5Fclose(shard->file) < 0) return hdf5_error(shard->path, "close");
-    shard->file = H5I_INVALID_HID;
+    hid_t file = shard->file;
+    shard->file = H5I_INVALID_HID; /* closing twice what could not be closed crashes inside HDF5 */
+    if (H5Fclose(file) < 0) return hdf5_error(shard->path, "close");
     int fd = open(shard->path, O_RDONLY | O_CLOEXEC);
     int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
     if (fd >= 0) close(fd);
