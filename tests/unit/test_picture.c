@@ -70,6 +70,48 @@ static void files_read_as_pillow_reads_them(void **state)
     }
 }
 
+/* Pillow's, by the same libwebp: lossy, lossless, and with alpha, which is dropped. Nothing of a cut file is read. */
+static void webp_reads_as_pillow_reads_it(void **state)
+{
+    static const struct {
+        const char *name;
+        int width, height;
+        uint8_t middle[3];
+        uint32_t crc;
+    } webp[] = {{"lossy.webp", 45, 31, {255, 208, 170}, 0xe7afad78},
+                {"alpha.webp", 24, 20, {155, 85, 52}, 0x74bcabe0},
+                {"lossless.webp", 45, 31, {243, 222, 201}, 0xff5b4b1d}};
+    (void)state;
+    for (size_t i = 0; i < sizeof webp / sizeof webp[0]; i++) {
+        char name[64], path[PATH_SIZE];
+        struct picture picture;
+        size_t n;
+        snprintf(name, sizeof name, "data/webp/%s", webp[i].name);
+        tests_path(path, name);
+        uint8_t *bytes = scratch_read(path, &n);
+        if (picture_read_bytes(&picture, bytes, n) != IDDPM_OK) fail_msg("%s", iddpm_error_text());
+        assert_int_equal(picture.width, webp[i].width);
+        assert_int_equal(picture.height, webp[i].height);
+        size_t middle = (size_t)(picture.height / 2 * picture.width + picture.width / 2) * 3;
+        assert_memory_equal(picture.pixels + middle, webp[i].middle, 3);
+        if (checksum(&picture) != webp[i].crc) fail_msg("%s: other pixels than Pillow's", webp[i].name);
+        picture_destroy(&picture);
+        for (size_t length = 0; length + 8 < n; length += 1 + n / 50)
+            assert_int_equal(picture_read_bytes(&picture, bytes, length), IDDPM_FAILED);
+        free(bytes);
+    }
+}
+
+static void animations_are_refused(void **state)
+{
+    char path[PATH_SIZE];
+    struct picture picture;
+    (void)state;
+    tests_path(path, "data/webp/animated.webp");
+    assert_int_equal(picture_read(&picture, path), IDDPM_FAILED);
+    assert_non_null(strstr(iddpm_error_text(), "animated.webp: an animated WebP picture"));
+}
+
 static void broken_files_are_named_with_the_reason(void **state)
 {
     static const struct {
@@ -326,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_read_as_pillow_reads_them), cmocka_unit_test(broken_files_are_named_with_the_reason),
         cmocka_unit_test(other_formats_are_named),         cmocka_unit_test(pipes_are_not_waited_for),
+        cmocka_unit_test(webp_reads_as_pillow_reads_it),   cmocka_unit_test(animations_are_refused),
         cmocka_unit_test(every_kind_of_png_is_read),       cmocka_unit_test(cut_files_are_refused),
         cmocka_unit_test(changed_files_do_no_harm),        cmocka_unit_test(bombs_are_refused),
         cmocka_unit_test(written_pictures_come_back),      cmocka_unit_test(grids_are_about_square),
