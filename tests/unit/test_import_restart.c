@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { IMAGES = 11, RECORD = 3073, SHARDS = 3 };
+enum { IMAGES = 7, RECORD = 3073, SHARDS = 3 };
 
 static enum { NOTHING, KILL, STOP, DISK_FULL } what;
 static int at, operations; /* it happens at operation number `at` */
@@ -159,30 +159,31 @@ static bool interrupted(int kind, int when, double save_seconds, int expected)
     return true;
 }
 
-static void interruptions(int kind, double save_seconds, int expected, int least)
+/* At every `step`-th operation. */
+static void interruptions(int kind, int step, double save_seconds, int expected, int least)
 {
     int when = 1;
-    while (interrupted(kind, when, save_seconds, expected)) when++;
+    while (interrupted(kind, when, save_seconds, expected)) when += step;
     if (when < least) fail_msg("only %d operations were reached", when);
 }
 
 static void killed_at_every_operation(void **state)
 {
     (void)state;
-    interruptions(KILL, 1e-9, 256 + SIGKILL, 11 * IMAGES / 2);
-    interruptions(KILL, 1e9, 256 + SIGKILL, IMAGES); /* never saved */
+    interruptions(KILL, 1, 1e-9, 256 + SIGKILL, 11 * IMAGES / 2);
+    interruptions(KILL, 1, 1e9, 256 + SIGKILL, IMAGES); /* never saved */
 }
 
-static void stopped_at_every_operation(void **state)
+static void stopped_at_every_third_operation(void **state)
 {
     (void)state;
-    interruptions(STOP, 1e-9, IDDPM_STOPPED, 5 * IMAGES);
+    interruptions(STOP, 3, 1e-9, IDDPM_STOPPED, 5 * IMAGES);
 }
 
-static void a_disk_that_is_full_at_every_operation(void **state)
+static void a_disk_that_is_full_at_every_second_operation(void **state)
 {
     (void)state;
-    interruptions(DISK_FULL, 1e-9, IDDPM_FAILED, 5 * IMAGES);
+    interruptions(DISK_FULL, 2, 1e-9, IDDPM_FAILED, 5 * IMAGES);
 }
 
 static void killed_again_and_again(void **state)
@@ -273,8 +274,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(killed_at_every_operation, make_source),
-        cmocka_unit_test(stopped_at_every_operation),
-        cmocka_unit_test(a_disk_that_is_full_at_every_operation),
+        cmocka_unit_test(stopped_at_every_third_operation),
+        cmocka_unit_test(a_disk_that_is_full_at_every_second_operation),
         cmocka_unit_test(killed_again_and_again),
         cmocka_unit_test(another_import_is_refused),
         cmocka_unit_test(damaged_files_are_named),
