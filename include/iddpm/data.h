@@ -8,7 +8,8 @@
 
 /* ---- pictures (picture*.c, resize.c) ----------------------------------------------------------------------------- */
 
-/* 8-bit RGB (or grey, channels 1), rows top to bottom, no padding. pixels: malloc'ed, free with picture_destroy. */
+/* 8-bit RGB (or grey, channels 1; CMYK, 4), rows top to bottom, no padding. pixels: malloc'ed, free with
+ * picture_destroy. */
 struct picture {
     int width, height, channels;
     uint8_t *pixels;
@@ -19,12 +20,16 @@ void picture_destroy(struct picture *picture);
 enum iddpm_status picture_read(struct picture *out, const char *path);
 /* The same from n bytes in memory; errors give the reason alone. */
 enum iddpm_status picture_read_bytes(struct picture *out, const void *bytes, size_t n);
+/* The same for picture_to_size: a JPEG with CMYK stays so, 4 channels with Pillow's values. */
+enum iddpm_status picture_read_stored(struct picture *out, const char *path);
+enum iddpm_status picture_read_stored_bytes(struct picture *out, const void *bytes, size_t n);
 enum iddpm_status picture_write_png(const struct picture *picture, const char *path);
 /* Pillow's Image.resize with BOX or BICUBIC on 8-bit pixels (two passes, fixed-point coefficients, round half up). */
 enum picture_filter { FILTER_BOX, FILTER_BICUBIC };
 enum iddpm_status picture_resize(const struct picture *in, int width, int height, enum picture_filter filter,
                                  struct picture *out);
-/* The authors' loader (image_datasets.py): BOX halving while at least twice too large, BICUBIC, centre crop to size. */
+/* The authors' loader (image_datasets.py): BOX halving while at least twice too large, BICUBIC, centre crop to size,
+ * and only then CMYK to RGB. */
 enum iddpm_status picture_to_size(const struct picture *in, int size, struct picture *out);
 /* The authors' script for LSUN (lsun_bedroom.py): one BOX resize of the shorter side to size, centre crop. */
 enum iddpm_status picture_to_size_lsun(const struct picture *in, int size, struct picture *out);

@@ -29,9 +29,9 @@ static enum iddpm_status read_picture(struct folder *folder, size_t i, const cha
     TRY(path_join(path, folder->listing.source, name));
     if (listing_ends(name, "gif"))
         return iddpm_error(IDDPM_FAILED, "%s: GIF pictures are not read; convert it to PNG", path);
-    if (folder->listing.form == LISTING_FOLDER) return picture_read(out, path);
+    if (folder->listing.form == LISTING_FOLDER) return picture_read_stored(out, path);
     enum iddpm_status status = listing_bytes(&folder->listing, i, &bytes, &n);
-    if (status == IDDPM_OK) status = picture_read_bytes(out, bytes, n);
+    if (status == IDDPM_OK) status = picture_read_stored_bytes(out, bytes, n);
     return status == IDDPM_OK ? status : iddpm_error_context(status, "%s", path);
 }
 

@@ -70,7 +70,37 @@ static enum iddpm_status decode(FILE *stream, struct picture *out)
     return iddpm_error(IDDPM_FAILED, "a %s picture; only PNG, JPEG and WebP are read, so convert it first", name);
 }
 
+/* (255 - K) - C (255 - K) / 255 with Pillow's rounded division. */
+void picture_cmyk_to_rgb(struct picture *picture)
+{
+    if (picture->channels != 4) return;
+    const uint8_t *ink = picture->pixels;
+    uint8_t *rgb = picture->pixels;
+    for (size_t n = (size_t)picture->width * (size_t)picture->height; n; n--, ink += 4, rgb += 3) {
+        int white = 255 - ink[3];
+        for (int c = 0; c < 3; c++) {
+            int product = ink[c] * white + 128;
+            rgb[c] = (uint8_t)(white - (((product >> 8) + product) >> 8));
+        }
+    }
+    picture->channels = 3;
+}
+
 enum iddpm_status picture_read(struct picture *out, const char *path)
+{
+    TRY(picture_read_stored(out, path));
+    picture_cmyk_to_rgb(out);
+    return IDDPM_OK;
+}
+
+enum iddpm_status picture_read_bytes(struct picture *out, const void *bytes, size_t n)
+{
+    TRY(picture_read_stored_bytes(out, bytes, n));
+    picture_cmyk_to_rgb(out);
+    return IDDPM_OK;
+}
+
+enum iddpm_status picture_read_stored(struct picture *out, const char *path)
 {
     struct stat info;
     *out = (struct picture){0};
@@ -84,7 +114,7 @@ enum iddpm_status picture_read(struct picture *out, const char *path)
     return status == IDDPM_OK ? status : iddpm_error_context(status, "%s", path);
 }
 
-enum iddpm_status picture_read_bytes(struct picture *out, const void *bytes, size_t n)
+enum iddpm_status picture_read_stored_bytes(struct picture *out, const void *bytes, size_t n)
 {
     *out = (struct picture){0};
     if (!n) return iddpm_error(IDDPM_FAILED, "the file is empty"); /* fmemopen refuses it */

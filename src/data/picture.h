@@ -14,7 +14,11 @@ enum iddpm_status picture_check_size(int64_t width, int64_t height);
 /* Room for width x height x channels, a size that is checked so. */
 enum iddpm_status picture_alloc(struct picture *out, int64_t width, int64_t height, int channels);
 
-/* All fill *out with RGB, or leave it empty and set the error text to the reason alone, without the file's name. */
+/* Pillow's conversion of CMYK (4 channels), in place. Does nothing to others. */
+void picture_cmyk_to_rgb(struct picture *picture);
+
+/* All fill *out with RGB, or that of JPEG with CMYK, or leave it empty and set the error text to the reason alone,
+ * without the file's name. */
 enum iddpm_status png_decode(FILE *stream, struct picture *out);
 enum iddpm_status jpeg_decode(FILE *stream, struct picture *out);
 enum iddpm_status webp_decode(FILE *stream, struct picture *out);

@@ -37,25 +37,14 @@ static void on_message(j_common_ptr common, int level)
     }
 }
 
-/* CMYK is stored inverted, as Adobe does and Pillow always assumes, so that `ink` holds 255 - ink. Pillow's formula is
- * (255 - K) - C (255 - K) / 255 with its rounded division. */
-static void cmyk_to_rgb(const uint8_t *ink, uint8_t *rgb)
+/* Grey becomes RGB. CMYK is stored inverted, as Adobe does and Pillow always assumes, and stays CMYK. */
+static void take_row(const uint8_t *row, int components, int width, uint8_t *out)
 {
-    int white = ink[3];
-    for (int c = 0; c < 3; c++) {
-        int product = (255 - ink[c]) * white + 128;
-        rgb[c] = (uint8_t)(white - (((product >> 8) + product) >> 8));
-    }
-}
-
-static void row_to_rgb(const uint8_t *row, int components, int width, uint8_t *rgb)
-{
-    for (int x = 0; x < width; x++, row += components, rgb += 3) {
-        if (components == 4)
-            cmyk_to_rgb(row, rgb);
-        else
-            for (int c = 0; c < 3; c++) rgb[c] = row[components == 3 ? c : 0];
-    }
+    if (components == 4)
+        for (int i = 0; i < 4 * width; i++) out[i] = (uint8_t)(255 - row[i]);
+    else
+        for (int x = 0; x < width; x++, row += components, out += 3)
+            for (int c = 0; c < 3; c++) out[c] = row[components == 3 ? c : 0];
 }
 
 static enum iddpm_status choose_colours(struct jpeg_decompress_struct *decoder)
@@ -83,13 +72,13 @@ static enum iddpm_status decode(struct jpeg_job *job, FILE *stream, struct pictu
     jpeg_stdio_src(decoder, stream);
     jpeg_read_header(decoder, TRUE);
     TRY(choose_colours(decoder));
-    TRY(picture_alloc(out, decoder->image_width, decoder->image_height, 3));
+    TRY(picture_alloc(out, decoder->image_width, decoder->image_height, decoder->num_components == 4 ? 4 : 3));
     TRY(mem_alloc(&job->row, decoder->image_width, (size_t)decoder->num_components, "a row of a picture"));
     jpeg_start_decompress(decoder);
     while (decoder->output_scanline < decoder->output_height) {
-        uint8_t *rgb = out->pixels + (size_t)decoder->output_scanline * decoder->image_width * 3;
+        uint8_t *to = out->pixels + (size_t)decoder->output_scanline * decoder->image_width * (size_t)out->channels;
         jpeg_read_scanlines(decoder, &job->row, 1);
-        row_to_rgb(job->row, decoder->num_components, out->width, rgb);
+        take_row(job->row, decoder->num_components, out->width, to);
     }
     jpeg_finish_decompress(decoder); /* also looks for the end marker */
     return IDDPM_OK;

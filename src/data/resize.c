@@ -190,6 +190,7 @@ enum iddpm_status picture_to_size(const struct picture *in, int size, struct pic
         now = next;
     }
     if (status == IDDPM_OK) status = crop_centre(&now, size, out);
+    if (status == IDDPM_OK) picture_cmyk_to_rgb(out);
     picture_destroy(&now);
     return status;
 }

@@ -33,7 +33,7 @@ static void the_awkward_folder_is_read(void **state)
         char path[PATH_SIZE];
         struct picture picture, sized;
         assert_int_equal(path_join(path, carried("data/image-folder-awkward"), some[i].file), IDDPM_OK);
-        assert_int_equal(picture_read(&picture, path), IDDPM_OK);
+        assert_int_equal(picture_read_stored(&picture, path), IDDPM_OK);
         assert_int_equal(picture_to_size(&picture, 32, &sized), IDDPM_OK);
         bool found = false; /* some pictures are there twice, with and without alpha */
         for (int g = 0; g < 31; g++)

@@ -41,7 +41,7 @@ static const struct {
     {"nolabel.png", 64, 64, {141, 180, 196}, 0x1d970c0e, 0xa54b945e},
     {"palette_p.png", 64, 64, {102, 102, 51}, 0x0bd972dc, 0xfb067526},
     {"photo_600x400.png", 600, 400, {248, 250, 255}, 0xacf41373, 0x24506726},
-    {"photo_cmyk.jpg", 600, 400, {249, 249, 254}, 0xb39df6a8, 0x403c9246},
+    {"photo_cmyk.jpg", 600, 400, {249, 249, 254}, 0xb39df6a8, 0xe380cfca},
     {"photo_progressive.jpg", 600, 400, {246, 251, 247}, 0xc3ae99fa, 0x918cda8b},
     {"tiny_5x3.png", 5, 3, {95, 70, 62}, 0xadec65e3, 0x4b6a0443},
     {"wide_200x40.png", 200, 40, {213, 184, 171}, 0x8c92fd52, 0xfb2fcbed},
@@ -63,6 +63,8 @@ static void files_read_as_pillow_reads_them(void **state)
         size_t middle = (size_t)(picture.height / 2 * picture.width + picture.width / 2) * 3;
         assert_memory_equal(picture.pixels + middle, good[i].middle, 3);
         if (checksum(&picture) != good[i].crc) fail_msg("%s: other pixels than Pillow's", good[i].name);
+        picture_destroy(&picture);
+        assert_int_equal(picture_read_stored(&picture, path), IDDPM_OK);
         assert_int_equal(picture_to_size(&picture, 32, &sized), IDDPM_OK);
         if (checksum(&sized) != good[i].crc_at_32) fail_msg("%s: another picture at 32 pixels", good[i].name);
         picture_destroy(&sized);
