@@ -41,7 +41,7 @@ expect 0 "$iddpm" train run eval_interval=3 eval_num=10 eval_strata=5
 
 # Stopped or killed in a hook: that step is not lost, its results are made first of all, and everything is as if nothing
 # had been.
-long="total_steps=6 save_interval=3 eval_interval=3 eval_num=10 eval_strata=5 sample_interval=3 sample_num=80 sample_steps=20"
+long="total_steps=6 save_interval=3 eval_interval=3 eval_num=10 eval_strata=5 sample_interval=3 sample_num=56 sample_steps=20"
 expect 0 "$iddpm" train tiny.yaml run.dir=straight $long
 for signal in USR1 KILL; do
     if [ $signal = USR1 ]; then # the samples come behind this line
