@@ -29,7 +29,7 @@ enum picture_filter { FILTER_BOX, FILTER_BICUBIC };
 enum iddpm_status picture_resize(const struct picture *in, int width, int height, enum picture_filter filter,
                                  struct picture *out);
 /* The authors' loader (image_datasets.py): BOX halving while at least twice too large, BICUBIC, centre crop to size,
- * and only then CMYK to RGB. */
+ * and only then CMYK to RGB. (What else picture_read makes RGB, alpha for one, their loader resizes before.) */
 enum iddpm_status picture_to_size(const struct picture *in, int size, struct picture *out);
 /* The authors' script for LSUN (lsun_bedroom.py): one BOX resize of the shorter side to size, centre crop. */
 enum iddpm_status picture_to_size_lsun(const struct picture *in, int size, struct picture *out);
