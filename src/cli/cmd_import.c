@@ -40,7 +40,8 @@ enum iddpm_status cmd_import(struct cli *cli)
         {"shards", "N", "number of files; 0: 16, or fewer for fewer images", .integer = &shards, .max = 4096},
         {"split", "PART", "digits, cifar10: train (default) or test", .text = &import.split},
         {"strict", NULL,
-         "folder, lsun: fail at a picture that cannot be read, do not skip it; cifar10: at a file without all 10,000 records",
+         "folder, lsun: fail at a picture that cannot be read, do not skip it; cifar10: at a file without all 10,000 "
+         "records",
          .flag = &import.strict},
         {"authors-classes", NULL, "cifar10: number the classes as the authors' scripts do, by sorted names",
          .flag = &import.authors_classes},
