@@ -66,8 +66,8 @@ if command -v h5import >/dev/null; then
     awk 'NR > 128 { $0 = 0 } { print }' noise.txt >none.txt
     expect 0 h5import none.txt -c noise.conf -o none.h5
     for name in noise none; do
-        expect 0 "$iddpm" sample run --num 2 --steps 5 --noise $name.h5 --npz --out given.png
-        pixels given.npz 2 >learned.raw
+        [ $name = noise ] || expect 0 "$iddpm" sample run --num 2 --steps 5 --noise none.h5 --npz --out given1.png
+        pixels given1.npz 2 >learned.raw
         expect 0 "$iddpm" sample run --num 2 --steps 5 --noise $name.h5 --npz --out given.png --ddim --eta 1
         pixels given.npz 2 >$name.raw
         far=$(farthest learned.raw $name.raw)
@@ -95,15 +95,13 @@ differ one.npz any.npz
 pixels any.npz 1 >any.raw
 pixels one.npz 1 >one.raw
 expect 0 cmp any.raw one.raw
-expect 0 "$iddpm" sample classes --num 4 --class 3 --npz --out three.png
 
 # A chain on its way: the last column is the image, whatever their number; what it is taken to be comes to the same end.
-expect 0 "$iddpm" sample run --num 2 --batch 2 --npz --out end.png
 expect 0 "$iddpm" sample run --num 2 --batch 2 --npz --progressive 5
 prints "wrote run/samples/step-00000004-progressive5-num2.png"
 mv run/samples/step-00000004-progressive5-num2.npz way.npz
 expect 0 ranks 2 sample run --num 2 --batch 2 --npz --progressive 4 --xstart --out guess.png
-pixels end.npz 1 >end.raw
+pixels "$archive" 1 >end.raw
 for name in way guess; do
     columns=$([ $name = way ] && echo 5 || echo 4)
     pixels $name.npz "$columns" | tail -c 64 >$name.raw
@@ -118,7 +116,7 @@ expect 0 "$iddpm" sample long --num 1 --steps 20 --npz --out drawn.png
 expect 0 "$iddpm" import npz drawn.npz drawn
 pixels drawn.npz 1 >drawn.raw
 last=384 # whatever it is after 4 steps
-for steps in 4 20 100; do
+for steps in 4 100; do
     expect 0 "$iddpm" sample long --encode drawn --steps $steps
     prints "latents of 1 images of drawn"
     latents=long/latents/step-00000090-drawn-$steps.h5
@@ -131,10 +129,7 @@ for steps in 4 20 100; do
 done
 [ "$last" -le 12 ] || complain "100 steps: a pixel is $last off"
 expect 0 ranks 2 sample classes --encode held-out --num 30 --steps 3 --out latents.npz
-expect 0 "$iddpm" sample classes --encode held-out --num 30 --steps 3 --out latents.h5
 expect 0 "$iddpm" sample classes --ddim --steps 3 --noise latents.npz --num 30 --npz --out b1.png
-expect 0 "$iddpm" sample classes --ddim --steps 3 --noise latents.h5 --num 30 --npz --out b2.png
-expect 0 cmp b1.npz b2.npz
 [ "$(classes_of b1.npz 30 | sort | uniq -c | wc -l)" -ge 8 ] || complain "classes: $(classes_of b1.npz 30)"
 
 # Images to enlarge: image i of image i, which are begun again; the same on any number of ranks.
@@ -175,17 +170,17 @@ refuse 2 "--eta: found '2'" run --ddim --eta 2
 refuse 2 "timestep_respacing" run --steps 1
 refuse 2 "--start-step 5: the timesteps of this chain are 0 to 4" run --steps 5 --start-step 5
 refuse 1 "cannot make this folder" run --out tiny.yaml/x/result.png
-refuse 2 "float32 or float64" run --noise three.npz
+refuse 2 "float32 or float64" run --noise one.npz
 
 # Images to enlarge are for models that do so.
 refuse 2 "enlarges images of 4x4 pixels: give them (--base FILE.npz)" up
-refuse 2 "has images of 8x8 pixels and 1 channels, but the model" up --base three.npz
+refuse 2 "has images of 8x8 pixels and 1 channels, but the model" up --base one.npz
 refuse 2 "has no classes (arr_1)" up --base base-plain.npz
 refuse 2 "give that as well" run --xstart
 refuse 2 "a chain of 20 steps cannot be shown in 21 columns" run --progressive 21
 refuse 2 "--encode goes with" run --encode digits --eta 1
 refuse 2 "must end in .h5 or .npz" run --encode digits --out x.png
-refuse 2 "is no super-resolution model: it takes no images such as three.npz" run --base three.npz
+refuse 2 "is no super-resolution model: it takes no images such as one.npz" run --base one.npz
 refuse 1 "nothing.npz" run --base nothing.npz
 
 stops USR1 "100000 samples" "$iddpm" sample run --num 100000 --out stopped.png
