@@ -120,14 +120,24 @@ static enum iddpm_status gather_round(struct sample_job *job, uint64_t round)
     return parallel_agree(job->parallel, status);
 }
 
+/* Collective. A signal has come: chains that are through are images, the others are kept on their way. */
+static enum iddpm_status stop_round(struct sample_job *job, uint64_t round)
+{
+    if (job->done[0] < (uint32_t)job->steps) { /* the batches of a round end together */
+        TRY(sample_keep_chains(job, round));
+    } else {
+        enum iddpm_status status = gather_round(job, round);
+        if (status == IDDPM_OK && job->parallel->rank == 0) status = sample_part_sync(job->samples->part);
+        TRY(parallel_agree(job->parallel, status));
+    }
+    return iddpm_error(IDDPM_STOPPED, "stopped by a signal");
+}
+
 static enum iddpm_status run_round(struct sample_job *job, uint64_t round)
 {
     enum iddpm_status status = start_round(job, round);
     if (status == IDDPM_OK) status = run_steps(job, round);
-    if (status == IDDPM_STOPPED && job->options->part) {
-        TRY(sample_keep_chains(job, round));
-        return iddpm_error(status, "stopped by a signal");
-    }
+    if (status == IDDPM_STOPPED && job->options->part) return stop_round(job, round);
     TRY(status);
     return gather_round(job, round);
 }

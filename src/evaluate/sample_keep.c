@@ -41,7 +41,7 @@ enum iddpm_status sample_take_chains(struct sample_job *job, uint64_t round)
         struct batch batch = batches_at(&job->batches, round, rank);
         const struct sample_chain *chain = NULL;
         if (job->chains) chain = sample_chains_find(job->chains, batch.first / (uint64_t)job->batches.batch);
-        if (chain && chain->images == (uint32_t)batch.n && chain->steps <= (uint32_t)job->steps)
+        if (chain && chain->images == (uint32_t)batch.n && chain->steps < (uint32_t)job->steps)
             job->done[rank] = chain->steps;
         TRY(parallel_broadcast(job->parallel, &job->done[rank], sizeof *job->done));
         if (job->done[rank] > 0) TRY(take_chain(job, rank, batch, chain));
