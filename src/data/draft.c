@@ -99,6 +99,13 @@ static enum iddpm_status state_read(struct draft *draft)
 
 /* ---- the files of shards ----------------------------------------------------------------------------------------- */
 
+static enum iddpm_status damaged(const char *path, uint64_t bytes, uint64_t written)
+{
+    return iddpm_error(IDDPM_FAILED,
+                       "%s: damaged: %llu bytes where %llu were written; remove the folder and import again", path,
+                       (unsigned long long)bytes, (unsigned long long)written);
+}
+
 /* What is behind the images that count goes. A file that is missing was made into its shard already. */
 static enum iddpm_status open_file(struct draft *draft, int s)
 {
@@ -111,10 +118,7 @@ static enum iddpm_status open_file(struct draft *draft, int s)
     draft->files[s] = open(path, O_RDWR | O_APPEND | O_CLOEXEC | (draft->saved ? 0 : O_CREAT | O_TRUNC), 0666);
     if (draft->files[s] < 0 || fstat(draft->files[s], &info) != 0)
         return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
-    if (info.st_size < bytes)
-        return iddpm_error(IDDPM_FAILED,
-                           "%s: damaged: %lld bytes where %lld were written; remove the folder and import again", path,
-                           (long long)info.st_size, (long long)bytes);
+    if (info.st_size < bytes) return damaged(path, (uint64_t)info.st_size, (uint64_t)bytes);
     if (ftruncate(draft->files[s], bytes) != 0)
         return iddpm_error(IDDPM_FAILED, "%s: cannot cut off: %s", path, strerror(errno));
     return IDDPM_OK;
@@ -157,14 +161,26 @@ static enum iddpm_status write_error(const struct draft *draft, int s)
     return iddpm_error(IDDPM_FAILED, "%s: cannot write: %s", path, strerror(error));
 }
 
+/* A signal, or a limit that is reached, cuts a write; the next one then tells why. On failure errno says so. */
+static bool write_all(int fd, struct iovec *parts, int n)
+{
+    while (n) {
+        ssize_t written = writev(fd, parts, n);
+        if (written < 0 && errno == EINTR) continue;
+        if (written == 0) errno = ENOSPC;
+        if (written <= 0) return false;
+        for (; n && (size_t)written >= parts->iov_len; n--) written -= (ssize_t)parts++->iov_len;
+        if (n) parts->iov_base = (char *)parts->iov_base + written, parts->iov_len -= (size_t)written;
+    }
+    return true;
+}
+
 enum iddpm_status draft_append(struct draft *draft, const uint8_t *image, int64_t label)
 {
     struct draft_state *state = &draft->state;
     int s = (int)(state->images % (uint64_t)draft->shards);
     struct iovec record[2] = {{(void *)(uintptr_t)image, draft->image_bytes}, {&label, sizeof label}};
-    ssize_t n = writev(draft->files[s], record, 2);
-    if (n >= 0 && n != (ssize_t)record_bytes(draft)) errno = ENOSPC; /* the rest is what did not fit */
-    if (n != (ssize_t)record_bytes(draft)) return write_error(draft, s);
+    if (!write_all(draft->files[s], record, 2)) return write_error(draft, s);
     sha256_add(&state->hash, image, draft->image_bytes);
     sha256_add(&state->hash, &label, sizeof label);
     state->images++;
@@ -185,6 +201,19 @@ enum iddpm_status draft_save(struct draft *draft)
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+/* More or fewer bytes than were written are those of somebody else. */
+static enum iddpm_status check_size(const struct draft *draft, int s, uint64_t count)
+{
+    char path[PATH_SIZE];
+    struct stat info;
+    uint64_t bytes = count * record_bytes(draft);
+    TRY(numbered(path, draft, DRAFT_SHARD_NAME, s));
+    if (fstat(draft->files[s], &info) != 0)
+        return iddpm_error(IDDPM_FAILED, "%s: cannot look at: %s", path, strerror(errno));
+    if ((uint64_t)info.st_size == bytes) return IDDPM_OK;
+    return damaged(path, (uint64_t)info.st_size, bytes);
+}
 
 static enum iddpm_status copy_images(const struct draft *draft, int s, uint64_t count, struct shard_writer *writer)
 {
@@ -213,6 +242,7 @@ static enum iddpm_status make_shard(const struct draft *draft, int s, uint64_t c
     const struct dataset *dataset = draft->dataset;
     char temporary[PATH_SIZE];
     struct shard_writer *writer;
+    TRY(check_size(draft, s, count));
     TRY(numbered(temporary, draft, DRAFT_SHARD_TMP, s));
     unlink(temporary);
     TRY(shard_create(&writer, temporary, dataset->height, dataset->width, dataset->channels));

@@ -13,17 +13,32 @@
 
 #define LOCK_FILE "import.lock"
 
+/* Whether the file that is locked still has its name: an import that ended meanwhile has removed it, and the next one
+ * makes another. */
+static bool has_name(int lock, const char *path)
+{
+    struct stat ours, named;
+    return fstat(lock, &ours) == 0 && stat(path, &named) == 0 && ours.st_dev == named.st_dev &&
+           ours.st_ino == named.st_ino;
+}
+
 /* The lock goes with the process, however that ends. File systems without locks do without. */
 static enum iddpm_status take_lock(struct target *target)
 {
+    enum { TRIES = 100 };
     char path[PATH_SIZE];
     TRY(path_join(path, target->path, LOCK_FILE));
-    target->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (target->lock < 0)
-        return iddpm_error(IDDPM_FAILED, "%s: cannot write into this folder: %s", target->path, strerror(errno));
-    if (flock(target->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return iddpm_error(IDDPM_USAGE, "%s: another import is writing here", target->path);
-    return IDDPM_OK;
+    for (int i = 0; i < TRIES; i++) {
+        target->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (target->lock < 0)
+            return iddpm_error(IDDPM_FAILED, "%s: cannot write into this folder: %s", target->path, strerror(errno));
+        bool refused = flock(target->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        if (!refused && has_name(target->lock, path)) return IDDPM_OK;
+        close(target->lock);
+        target->lock = -1;
+        if (refused) break;
+    }
+    return iddpm_error(IDDPM_USAGE, "%s: another import is writing here", target->path);
 }
 
 /* Of the form "shard-0012" and one of these endings. */
@@ -88,8 +103,9 @@ enum iddpm_status target_open(struct target *target, const char *path)
     enum iddpm_status status = refuse_dataset(target);
     if (status == IDDPM_OK) status = each_entry(path, refuse_foreign);
     if (status == IDDPM_OK) status = take_lock(target);
-    if (status == IDDPM_OK) status = refuse_dataset(target); /* one that was finished meanwhile */
-    if (status != IDDPM_OK && target->lock >= 0) close(target->lock);
+    if (status != IDDPM_OK) return status;
+    status = refuse_dataset(target); /* one that was finished meanwhile */
+    if (status != IDDPM_OK) target_close(target);
     return status;
 }
 

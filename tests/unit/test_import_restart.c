@@ -15,7 +15,7 @@
 
 enum { IMAGES = 7, RECORD = 3073, SHARDS = 3 };
 
-static enum { NOTHING, KILL, STOP, DISK_FULL } what;
+static enum { NOTHING, KILL, STOP, DISK_FULL, SHORT, INTRUDER } what;
 static int at, operations; /* it happens at operation number `at` */
 
 /* Whether the operation is to fail. */
@@ -30,7 +30,10 @@ static bool happens(void)
 
 ssize_t writev(int fd, const struct iovec *parts, int n)
 {
-    return happens() ? -1 : syscall(SYS_writev, fd, parts, n);
+    if (happens()) return -1;
+    if (operations == at && what == SHORT) return syscall(SYS_write, fd, parts->iov_base, parts->iov_len / 2);
+    if (operations == at && what == INTRUDER) syscall(SYS_writev, fd, parts, n);
+    return syscall(SYS_writev, fd, parts, n);
 }
 
 ssize_t pwrite(int fd, const void *bytes, size_t n, off_t offset)
@@ -202,6 +205,22 @@ static void killed_again_and_again(void **state)
     }
 }
 
+static void a_write_that_is_cut_goes_on(void **state)
+{
+    (void)state;
+    snprintf(target, sizeof target, "%s", fresh());
+    assert_int_equal(run(SHORT, 2, 1e9), 0);
+    assert_whole();
+}
+
+static void what_another_process_writes_is_found(void **state)
+{
+    (void)state;
+    snprintf(target, sizeof target, "%s", fresh());
+    assert_int_equal(run(INTRUDER, IMAGES, 1e9), IDDPM_FAILED);
+    assert_int_equal(scratch_entries(target), -1);
+}
+
 /* ---- what does not go on ----------------------------------------------------------------------------------------- */
 
 static void begin(void)
@@ -277,6 +296,8 @@ int main(void)
         cmocka_unit_test(stopped_at_every_third_operation),
         cmocka_unit_test(a_disk_that_is_full_at_every_second_operation),
         cmocka_unit_test(killed_again_and_again),
+        cmocka_unit_test(a_write_that_is_cut_goes_on),
+        cmocka_unit_test(what_another_process_writes_is_found),
         cmocka_unit_test(another_import_is_refused),
         cmocka_unit_test(damaged_files_are_named),
     };

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,12 +124,41 @@ static void two_imports_do_not_share_a_target(void **state)
     import(&options);
 }
 
+static const char *ending; /* the lock of an import that ends while ours waits for it; NULL: none */
+static int next;           /* the import that comes after it */
+
+/* In place of the C library's. */
+int flock(int fd, int operation)
+{
+    if (ending) {
+        assert_int_equal(unlink(ending), 0);
+        next = open(ending, O_RDWR | O_CREAT, 0666);
+        assert_int_equal(syscall(SYS_flock, next, LOCK_EX), 0);
+        ending = NULL;
+    }
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+static void a_lock_without_its_name_does_not_count(void **state)
+{
+    struct import_options options = {.kind = IMPORT_DIGITS, .split = "test", .target = fresh()};
+    char lock[PATH_SIZE];
+    (void)state;
+    assert_int_equal(path_make_folders(options.target), IDDPM_OK);
+    assert_int_equal(path_join(lock, options.target, "import.lock"), IDDPM_OK);
+    scratch_write(lock, "", 0);
+    ending = lock;
+    assert_refused(&options, IDDPM_USAGE, "another import is writing here");
+    close(next);
+    import(&options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_target_in_use_is_refused),         cmocka_unit_test(the_rest_of_a_killed_import_is_cleared),
         cmocka_unit_test(a_killed_import_leaves_no_data_set), cmocka_unit_test(a_full_disk_leaves_nothing),
-        cmocka_unit_test(two_imports_do_not_share_a_target),
+        cmocka_unit_test(two_imports_do_not_share_a_target),  cmocka_unit_test(a_lock_without_its_name_does_not_count),
     };
     return IMPORTING_RUN(tests);
 }
