@@ -126,6 +126,7 @@ static enum iddpm_status open_file(struct draft *draft, int s)
 
 enum iddpm_status draft_open(struct draft *draft, const struct dataset *dataset, int shards, const char *identity)
 {
+    char index[PATH_SIZE];
     *draft = (struct draft){.dataset = dataset, .shards = shards, .image_bytes = dataset_image_bytes(dataset)};
     memset(&draft->state, 0, sizeof draft->state); /* padding goes into the file */
     snprintf(draft->state.format, sizeof draft->state.format, FORMAT);
@@ -135,6 +136,9 @@ enum iddpm_status draft_open(struct draft *draft, const struct dataset *dataset,
     TRY(mem_alloc(&draft->files, (size_t)shards, sizeof *draft->files, "shards"));
     for (int s = 0; s < shards; s++) draft->files[s] = -1;
     TRY(state_read(draft));
+    TRY(path_join(index, dataset->folder, INDEX_FILE));
+    draft->complete = draft->saved && path_exists(index);
+    if (draft->complete) return IDDPM_OK;
     if (!draft->saved) TRY(target_clear(dataset->folder));
     for (int s = 0; s < shards; s++) TRY(open_file(draft, s));
     return IDDPM_OK;
@@ -256,7 +260,8 @@ static enum iddpm_status make_shard(const struct draft *draft, int s, uint64_t c
     return status == IDDPM_OK && draft->saved ? path_sync_folder(dataset->folder) : status;
 }
 
-static enum iddpm_status look_at_shard(const char *path, uint64_t count, uint32_t *crc)
+/* One that was made before an interruption. */
+static enum iddpm_status look_at_shard(const struct dataset *dataset, const char *path, uint64_t count, uint32_t *crc)
 {
     struct shard *shard;
     uint64_t n;
@@ -264,8 +269,13 @@ static enum iddpm_status look_at_shard(const char *path, uint64_t count, uint32_
     TRY(shard_open(&shard, path));
     shard_shape(shard, &n, &h, &w, &c);
     *crc = shard_crc32(shard);
+    bool fits = n == count && h == dataset->height && w == dataset->width && c == dataset->channels;
+    enum iddpm_status status =
+        fits ? shard_verify(shard) : iddpm_error(IDDPM_FAILED, "%s: damaged: other images than were dealt", path);
     shard_close(shard);
-    return n == count ? IDDPM_OK : iddpm_error(IDDPM_FAILED, "%s: damaged; remove the folder and import again", path);
+    return status == IDDPM_OK
+               ? status
+               : iddpm_error_context(status, "this import cannot go on; remove the folder and import again");
 }
 
 static enum iddpm_status remove_path(const char *path)
@@ -288,7 +298,7 @@ enum iddpm_status draft_finish_shard(struct draft *draft, int s, uint64_t count,
     if (draft->files[s] >= 0)
         TRY(make_shard(draft, s, count, path, crc));
     else
-        TRY(look_at_shard(path, count, crc));
+        TRY(look_at_shard(draft->dataset, path, count, crc));
     close_file(draft, s);
     return remove_file(draft, s);
 }

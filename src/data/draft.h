@@ -31,6 +31,7 @@ struct draft {
     struct draft_state state;
     uint64_t *class_images; /* [classes] */
     bool saved;             /* import.part is there */
+    bool complete;          /* the index too: draft_remove is all that is left to do */
 };
 
 /* Goes on with what dataset->folder holds, or starts. IDDPM_USAGE when that is of an import with another identity.

@@ -112,7 +112,9 @@ static enum iddpm_status deal_open(struct deal *deal)
     TRY(mem_alloc(&deal->image, dataset_image_bytes(dataset), 1, "an image"));
     identify(deal, identity);
     TRY(draft_open(&deal->draft, dataset, deal->shards, identity));
-    if (deal->draft.saved)
+    if (deal->draft.complete)
+        log_info("%s: complete; what is left of its import is removed", dataset->folder);
+    else if (deal->draft.saved)
         log_info("%s: continues after %llu of %llu images", dataset->folder, (unsigned long long)deal->draft.state.next,
                  (unsigned long long)count);
     return IDDPM_OK;
@@ -190,13 +192,19 @@ static enum iddpm_status finish_shard(struct deal *deal, int s)
     return iddpm_error(IDDPM_FAILED, "no memory for the names of shards");
 }
 
-/* Shards that got nothing, because there are fewer good images than shards, are left out. An import that was never
- * saved is a short one, and is brought to its end. */
+/* Shards that got nothing, because there are fewer good images than shards, are left out. */
+static int shards_of(const struct deal *deal)
+{
+    uint64_t images = deal->dataset->images;
+    return images < (uint64_t)deal->shards ? (int)images : deal->shards;
+}
+
+/* An import that was never saved is a short one, and is brought to its end. */
 static enum iddpm_status finish_shards(struct deal *deal)
 {
     struct dataset *dataset = deal->dataset;
     struct log_progress progress;
-    int n = dataset->images < (uint64_t)deal->shards ? (int)dataset->images : deal->shards;
+    int n = shards_of(deal);
     if (deal->options->shards > n)
         return iddpm_error(IDDPM_USAGE, "%d shards are more than there are images (%d); ask for fewer",
                            deal->options->shards, n);
@@ -208,6 +216,15 @@ static enum iddpm_status finish_shards(struct deal *deal)
         if (deal->draft.saved) log_progress_show(&progress, s + 1, NULL);
     }
     return IDDPM_OK;
+}
+
+/* An import that was killed between its index and its end. */
+static enum iddpm_status clear_up(struct deal *deal)
+{
+    struct dataset *dataset = deal->dataset;
+    dataset->images = deal->draft.state.images;
+    TRY(dataset_reserve_shards(dataset, shards_of(deal)));
+    return draft_remove(&deal->draft);
 }
 
 static enum iddpm_status finish(struct deal *deal)
@@ -288,8 +305,12 @@ static enum iddpm_status import_into(const struct import_options *options, struc
     enum iddpm_status status =
         dataset->folder ? open_source(options, dataset, &source) : iddpm_error(IDDPM_FAILED, "no memory");
     if (status == IDDPM_OK) status = deal_open(&deal);
-    if (status == IDDPM_OK) status = deal_all(&deal);
-    if (status == IDDPM_OK) status = finish(&deal);
+    if (status == IDDPM_OK && deal.draft.complete) {
+        status = clear_up(&deal);
+    } else if (status == IDDPM_OK) {
+        status = deal_all(&deal);
+        if (status == IDDPM_OK) status = finish(&deal);
+    }
     deal_close(&deal);
     if (source.close) source.close(source.state);
     *result = (struct import_result){dataset->images, source.skipped + deal.draft.state.skipped, dataset->classes,

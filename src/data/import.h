@@ -50,7 +50,7 @@ struct target {
     int lock;
 };
 /* Makes the folder, or takes one that is empty or holds only the rest of an interrupted import. IDDPM_USAGE when it
- * holds a data set, anything else, or when another import works there. */
+ * holds a data set (without DRAFT_FILE), anything else, or when another import works there. */
 enum iddpm_status target_open(struct target *target, const char *path);
 /* Removes what an import has left in it. */
 enum iddpm_status target_clear(const char *path);

@@ -52,6 +52,7 @@ static bool is_shard(const char *name)
     return false;
 }
 
+/* What an import leaves before its index is there. */
 static bool is_ours(const char *name)
 {
     static const char *const names[] = {INDEX_FILE ".tmp", "import.tmp", DRAFT_FILE, DRAFT_FILE ".tmp", LOCK_FILE};
@@ -77,7 +78,7 @@ static enum iddpm_status each_entry(const char *path,
 static enum iddpm_status refuse_foreign(const char *path, int folder, const char *name)
 {
     (void)folder;
-    if (is_ours(name)) return IDDPM_OK;
+    if (is_ours(name) || strcmp(name, INDEX_FILE) == 0) return IDDPM_OK;
     return iddpm_error(IDDPM_USAGE, "%s: holds other files (%s); name a new or an empty folder", path, name);
 }
 
@@ -87,11 +88,13 @@ static enum iddpm_status remove_part(const char *path, int folder, const char *n
     return iddpm_error(IDDPM_FAILED, "%s/%s: cannot be removed: %s", path, name, strerror(errno));
 }
 
-static enum iddpm_status refuse_dataset(const struct target *target)
+/* A file `unless` beside the index is of an import that was killed while it cleared up. */
+static enum iddpm_status refuse_dataset(const struct target *target, const char *unless)
 {
-    char index[PATH_SIZE];
+    char index[PATH_SIZE], left[PATH_SIZE];
     TRY(path_join(index, target->path, INDEX_FILE));
-    if (!path_exists(index)) return IDDPM_OK;
+    TRY(path_join(left, target->path, unless));
+    if (!path_exists(index) || path_exists(left)) return IDDPM_OK;
     return iddpm_error(IDDPM_USAGE, "%s: holds a data set already; name another folder, or remove this one",
                        target->path);
 }
@@ -100,11 +103,11 @@ enum iddpm_status target_open(struct target *target, const char *path)
 {
     *target = (struct target){.path = path, .made = !path_exists(path), .lock = -1};
     TRY(path_make_folders(path));
-    enum iddpm_status status = refuse_dataset(target);
+    enum iddpm_status status = refuse_dataset(target, LOCK_FILE);
     if (status == IDDPM_OK) status = each_entry(path, refuse_foreign);
     if (status == IDDPM_OK) status = take_lock(target);
     if (status != IDDPM_OK) return status;
-    status = refuse_dataset(target); /* one that was finished meanwhile */
+    status = refuse_dataset(target, DRAFT_FILE); /* with it, clearing up goes on */
     if (status != IDDPM_OK) target_close(target);
     return status;
 }

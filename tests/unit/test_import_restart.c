@@ -16,6 +16,7 @@
 enum { IMAGES = 7, RECORD = 3073, SHARDS = 3 };
 
 static enum { NOTHING, KILL, STOP, DISK_FULL, SHORT, INTRUDER } what;
+static int cleared;        /* complete data sets that were cleared up later */
 static int at, operations; /* it happens at operation number `at` */
 
 /* Whether the operation is to fail. */
@@ -144,6 +145,17 @@ static bool complete(void)
     return true;
 }
 
+/* The folder of a complete data set; only with import.part does it not refuse another import. */
+static void clearing_up_goes_on(double save_seconds)
+{
+    char part[PATH_SIZE];
+    must(path_join(part, target, "import.part"));
+    bool left = path_exists(part);
+    cleared += left;
+    assert_int_equal(run(NOTHING, 0, save_seconds), left ? 0 : IDDPM_USAGE);
+    assert_whole();
+}
+
 /* From the beginning, once with `kind` at operation `when`, then to the end. False when that operation was never
  * reached. */
 static bool interrupted(int kind, int when, double save_seconds, int expected)
@@ -155,7 +167,10 @@ static bool interrupted(int kind, int when, double save_seconds, int expected)
         return kind == STOP && when < 20; /* a short import that was never saved is brought to its end */
     }
     if (status != expected) fail_msg("operation %d: status %d, not %d", when, status, expected);
-    if (complete()) return true;
+    if (complete()) {
+        clearing_up_goes_on(save_seconds);
+        return true;
+    }
     assert_int_equal(run(NOTHING, 0, save_seconds), 0);
     assert_whole();
     scratch_remove(target);
@@ -174,6 +189,7 @@ static void killed_at_every_operation(void **state)
 {
     (void)state;
     interruptions(KILL, 1, 1e-9, 256 + SIGKILL, 11 * IMAGES / 2);
+    assert_true(cleared > SHARDS);
     interruptions(KILL, 1, 1e9, 256 + SIGKILL, IMAGES); /* never saved */
 }
 
@@ -223,11 +239,17 @@ static void what_another_process_writes_is_found(void **state)
 
 /* ---- what does not go on ----------------------------------------------------------------------------------------- */
 
-static void begin(void)
+/* Kills an import as soon as it has made this file. */
+static void begin(const char *name)
 {
-    char lock[PATH_SIZE];
-    snprintf(target, sizeof target, "%s", fresh());
-    assert_int_equal(run(KILL, 40, 1e-9), 256 + SIGKILL);
+    char lock[PATH_SIZE], made[PATH_SIZE];
+    for (int when = 40;; when++) {
+        snprintf(target, sizeof target, "%s", fresh());
+        assert_int_equal(run(KILL, when, 1e-9), 256 + SIGKILL);
+        must(path_join(made, target, name));
+        if (path_exists(made)) break;
+        scratch_remove(target);
+    }
     must(path_join(lock, target, "import.lock"));
     assert_int_equal(unlink(lock), 0); /* the one of an import that ends goes, and files are counted */
 }
@@ -235,7 +257,7 @@ static void begin(void)
 static void assert_not_continued(const struct import_options *import_options, enum iddpm_status status,
                                  const char *reason)
 {
-    begin();
+    begin("import.part");
     assert_refused(import_options, status, reason);
     assert_int_equal(run(NOTHING, 0, 0), 0); /* what was done has stayed */
     assert_whole();
@@ -278,13 +300,16 @@ static void damaged_files_are_named(void **state)
 {
     struct import_options same = options(0);
     (void)state;
-    begin();
+    begin("import.part");
     damage("import.part", 100);
     assert_refused(&same, IDDPM_FAILED, "import.part: damaged; remove the folder");
-    begin();
+    begin("import.part");
     damage("import.part", -1);
     assert_refused(&same, IDDPM_FAILED, "import.part: damaged; remove the folder");
-    begin();
+    begin("shard-0000.h5");
+    damage("shard-0000.h5", 6000);
+    assert_refused(&same, IDDPM_FAILED, "shard-0000.h5: damaged");
+    begin("import.part");
     damage("shard-0001.part", -1);
     assert_refused(&same, IDDPM_FAILED, "shard-0001.part: damaged");
 }
