@@ -133,6 +133,16 @@ static enum iddpm_status find_classes(struct folder *folder, struct dataset *dat
     return IDDPM_OK;
 }
 
+static void identify(const struct listing *listing, const char *path, struct import_source *source)
+{
+    struct sha256 files = listing->identity;
+    char hash[SHA256_HEX];
+    sha256_hex(&files, hash);
+    if (listing->form != LISTING_FOLDER) import_identify(source, path);
+    sha256_add(&source->identity, hash, sizeof hash);
+    sha256_add(&source->identity, listing->names, listing->names_size);
+}
+
 enum iddpm_status import_folder_open(const struct import_options *options, struct dataset *dataset,
                                      struct import_source *source)
 {
@@ -146,8 +156,7 @@ enum iddpm_status import_folder_open(const struct import_options *options, struc
     folder->size = options->size;
     TRY(listing_open(&folder->listing, options->source, options->strict));
     if (!options->unlabelled) TRY(find_classes(folder, dataset));
-    if (folder->listing.form != LISTING_FOLDER) import_identify(source, options->source);
-    sha256_add(&source->identity, folder->listing.names, folder->listing.names_size);
+    identify(&folder->listing, options->source, source);
     source->count = folder->listing.count;
     source->skipped = folder->listing.skipped;
     return import_describe(dataset, options->size, options->size, 3, options->source, "not stated");

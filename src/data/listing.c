@@ -98,7 +98,12 @@ static enum iddpm_status add_entry(struct listing *listing, const char *name, co
     struct stat info;
     char path[PATH_SIZE];
     TRY(path_join(path, listing->source, name));
-    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) return listing_add(listing, name, 0, 0);
+    if (stat(path, &info) != 0) return listing_add(listing, name, 0, 0); /* opening it says why */
+    if (!S_ISDIR(info.st_mode)) {
+        const int64_t numbers[3] = {info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+        sha256_add(&listing->identity, numbers, sizeof numbers);
+        return listing_add(listing, name, 0, 0);
+    }
     if (*listing_base_name(name) == '.') listing_note(listing, name, "hidden, but taken as by the authors' loader");
     struct ancestor here = {up, info.st_dev, info.st_ino};
     for (; up; up = up->up)
@@ -151,6 +156,7 @@ enum iddpm_status listing_open(struct listing *listing, const char *source, bool
 {
     struct stat info;
     *listing = (struct listing){.source = source, .strict = strict, .archive = -1};
+    sha256_start(&listing->identity);
     if (stat(source, &info) != 0 || (!S_ISDIR(info.st_mode) && !S_ISREG(info.st_mode)))
         return iddpm_error(IDDPM_FAILED, "%s: not a folder or an archive that can be opened", source);
     struct ancestor root = {NULL, info.st_dev, info.st_ino};

@@ -5,6 +5,7 @@
 #ifndef IDDPM_DATA_LISTING_H
 #define IDDPM_DATA_LISTING_H
 
+#include "sha256.h"
 #include "zip.h"
 
 /* 24 bytes and the name for each picture: some 60 MB for the 1.28 million of ImageNet. */
@@ -19,7 +20,8 @@ struct listing {
     enum { LISTING_FOLDER, LISTING_TAR, LISTING_ZIP } form;
     int archive; /* tar: descriptor, else -1 */
     struct zip zip;
-    char *names; /* relative to the source, each ended by a 0 */
+    struct sha256 identity; /* of a folder: sizes and times of the last change of its files */
+    char *names;            /* relative to the source, each ended by a 0 */
     size_t names_size, names_capacity;
     struct listed *files;
     size_t count, capacity;

@@ -103,6 +103,11 @@ expect 1 "$iddpm" verify stopped
 prints "no data set"
 wrong "stopped: holds the beginning of another import" folder many stopped --size 32
 wrong "stopped: holds the beginning of another import" folder many stopped --size 64 --seed 1
+picture=many/$(ls many | head -n 1) # another time of change is another picture
+touch -r "$picture" stamp
+touch "$picture"
+wrong "stopped: holds the beginning of another import" folder many stopped --size 64
+touch -r stamp "$picture"
 expect 0 "$iddpm" import folder many stopped --size 64
 prints "stopped: continues after"
 prints "of 60 images"
