@@ -72,6 +72,7 @@ enum rng_purpose {
     RNG_FLIP,             /* whether an image of a training step is mirrored; slot = image in the global batch */
     RNG_LABEL,            /* whether it is trained without its class */
     RNG_SPREAD,           /* timesteps spread evenly over a batch: their one random number, and the order of slots */
+    RNG_SAMPLE_BASE,      /* as RNG_SAMPLE, where images are enlarged: theirs may be of the same seed */
     RNG_DROPOUT = 1 << 16 /* + layer number */
 };
 

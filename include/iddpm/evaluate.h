@@ -210,7 +210,7 @@ struct sample_options {
     int skip;      /* steps at the beginning of a chain that are left out (section 3.2 of the paper) */
     int64_t label; /* of every image of a class-conditional model; -1: those of `base`, else of `noise`, else
                     * random ones (RNG_CLASS) */
-    const struct noise *noise;  /* NULL: Philox (RNG_SAMPLE; slot = image, step = draw) */
+    const struct noise *noise;  /* NULL: Philox (RNG_SAMPLE, RNG_SAMPLE_BASE; slot = image, step = draw) */
     struct base *base;          /* of a super-resolution model, else NULL */
     const struct dataset *data; /* of SAMPLING_DDIM_REVERSE: the images, with their labels */
     int columns;                /* an image is kept so many times on its way, evenly, the last time finished; 0: 1 */

@@ -4,7 +4,8 @@
 
 void sample_draw(const struct sample_options *options, uint64_t number, uint64_t sample, size_t image, double *out)
 {
-    struct rng rng = {options->seed, RNG_SAMPLE, (uint32_t)number, (uint32_t)sample};
+    uint32_t purpose = options->base ? RNG_SAMPLE_BASE : RNG_SAMPLE;
+    struct rng rng = {options->seed, purpose, (uint32_t)number, (uint32_t)sample};
     noise_draw(options->noise, number, &rng, image, out);
 }
 

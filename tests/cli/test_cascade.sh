@@ -18,6 +18,28 @@ expect 0 "$iddpm" import npz calm/samples.npz again
 expect 0 "$iddpm" info again
 prints "8 of 16x16, channels 3"
 
+# With the seed that both have by default, no noise is in both stages: the chains after their first step are nearly that.
+first_step="--num 2 --batch 2 --steps 50 --progressive 50 --npz"
+expect 0 "$iddpm" sample base $first_step --out noise/base.png
+expect 0 "$iddpm" sample up --base calm/base.npz $first_step --out noise/up.png
+expect 0 /usr/bin/python3 - <<'PYTHON'
+import numpy as np
+base, up = (np.load(f"noise/{name}.npz")["arr_0"][:, 0].reshape(2, -1) for name in ("base", "up"))
+for small, large in zip(base, up):
+    together = np.corrcoef(small, large[:small.size])[0, 1]
+    assert abs(together) < 0.5, f"noise of both stages has a correlation of {together}"
+PYTHON
+
+# A run that trains on gives no newer checkpoint to a cascade that has begun; another run is refused.
+cp -r base later
+expect 0 env RANKS=1 bash "$cascade" later up 2 pinned --batch 1 --steps 2
+expect 0 "$iddpm" train later total_steps=3
+rm pinned/samples.* pinned/base.yaml
+expect 0 env RANKS=1 bash "$cascade" later up 2 pinned --batch 1 --steps 2
+prints "2 samples of later, ema/0.5 of step 2"
+expect 2 env RANKS=1 bash "$cascade" base up 2 pinned --batch 1 --steps 2
+says "this cascade was begun with later, not base"
+
 begin() { # FOLDER: starts it in the background and waits until images of the second stage are done, not all
     RANKS=2 bash "$cascade" base up $number "$work/$1" --batch 1 --steps 5 -- --batch 1 --seed 3 >"$1.out" 2>"$1.err" &
     script=$!
@@ -37,7 +59,7 @@ goes_on() { # FOLDER: on another number of ranks; the first stage is not repeate
 }
 
 begin killed
-kill -9 "$(pgrep -n -f "^$iddpm sample up .*$work/killed/samples.png")"
+kill -9 "$(pgrep -n -f "^$iddpm sample up[^ ]* .*$work/killed/samples.png")"
 ends 137 killed
 goes_on killed
 
