@@ -27,7 +27,7 @@ bool listing_ends(const char *name, const char *ending)
 }
 
 /* By the authors' endings, and WebP's; but "._x.png" is never a picture: macOS keeps attributes of x.png in it. */
-static bool is_picture_name(const char *name)
+bool listing_is_picture(const char *name)
 {
     static const char *const endings[] = {"jpg", "jpeg", "png", "gif", "webp"};
     if (strncmp(listing_base_name(name), "._", 2) == 0) return false;
@@ -46,7 +46,7 @@ void listing_note(struct listing *listing, const char *name, const char *what)
     if (listing->notes++ < NOTES_MAX) log_info("%s/%s: %s", listing->source, name, what);
 }
 
-static enum iddpm_status add_name(struct listing *listing, const char *name)
+enum iddpm_status listing_add_name(struct listing *listing, const char *name)
 {
     size_t n = strlen(name) + 1;
     TRY(mem_grow(&listing->names, &listing->names_capacity, listing->names_size + n, 1, "the names of pictures"));
@@ -58,16 +58,26 @@ static enum iddpm_status add_name(struct listing *listing, const char *name)
 enum iddpm_status listing_add(struct listing *listing, const char *name, uint64_t offset, uint64_t size)
 {
     struct listed file = {listing->names_size, offset, size};
-    if (!is_picture_name(name)) {
+    if (!listing_is_picture(name)) {
         listing_note(listing, name, "left out: its name has no ending of a picture (jpg, jpeg, png, webp)");
         return IDDPM_OK;
     }
     if (*listing_base_name(name) == '.') listing_note(listing, name, "hidden, but taken as by the authors' loader");
     TRY(mem_grow(&listing->files, &listing->capacity, listing->count + 1, sizeof *listing->files,
                  "the list of pictures"));
-    TRY(add_name(listing, name));
+    TRY(listing_add_name(listing, name));
     listing->files[listing->count++] = file;
     return listing->count % STOP_EVERY == 0 ? import_stopped() : IDDPM_OK;
+}
+
+enum iddpm_status listing_skip(struct listing *listing, const char *name, const char *reason)
+{
+    char path[PATH_SIZE];
+    TRY(path_join(path, listing->source, name));
+    if (listing->strict) return iddpm_error(IDDPM_FAILED, "%s: %s", path, reason);
+    log_warn("skipped: %s: %s", path, reason);
+    listing->skipped++;
+    return IDDPM_OK;
 }
 
 /* ---- folders ----------------------------------------------------------------------------------------------------- */
@@ -81,17 +91,6 @@ struct ancestor {
 
 /* `name`: of the folder, relative to the source; "" for itself. */
 static enum iddpm_status list(struct listing *listing, const char *name, const struct ancestor *up);
-
-/* Something that cannot be listed is skipped like a picture that cannot be read. */
-static enum iddpm_status unlistable(struct listing *listing, const char *name, const char *reason)
-{
-    char path[PATH_SIZE];
-    TRY(path_join(path, listing->source, name));
-    if (listing->strict) return iddpm_error(IDDPM_FAILED, "%s: %s", path, reason);
-    log_warn("skipped: %s: %s", path, reason);
-    listing->skipped++;
-    return IDDPM_OK;
-}
 
 static enum iddpm_status add_entry(struct listing *listing, const char *name, const struct ancestor *up)
 {
@@ -108,7 +107,7 @@ static enum iddpm_status add_entry(struct listing *listing, const char *name, co
     struct ancestor here = {up, info.st_dev, info.st_ino};
     for (; up; up = up->up)
         if (up->device == here.device && up->inode == here.inode)
-            return unlistable(listing, name, "a link to a folder that holds it");
+            return listing_skip(listing, name, "a link to a folder that holds it");
     return list(listing, name, &here);
 }
 
@@ -128,7 +127,7 @@ static enum iddpm_status list(struct listing *listing, const char *name, const s
     char path[PATH_SIZE], child[PATH_SIZE];
     TRY(path_join(path, listing->source, name));
     int n = scandir(path, &entries, not_dots, by_bytes);
-    if (n < 0) return unlistable(listing, name, strerror(errno));
+    if (n < 0) return listing_skip(listing, name, strerror(errno));
     enum iddpm_status status = IDDPM_OK;
     for (int i = 0; i < n; i++) {
         if (status == IDDPM_OK && *name) status = path_join(child, name, entries[i]->d_name);
@@ -173,5 +172,6 @@ void listing_close(struct listing *listing)
     if (listing->form == LISTING_ZIP) zip_close(&listing->zip);
     free(listing->names);
     free(listing->files);
+    free(listing->links);
     free(listing->bytes);
 }

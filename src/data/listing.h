@@ -1,7 +1,7 @@
 /* Private to `import folder`: the pictures of a source, in the order of the authors' loader (image_datasets.py):
  * folders recursively, entries sorted by their names, files with the endings jpg, jpeg, png and gif, and here webp too,
  * in any case. The source is a folder (listing.c), or an archive (listing_archive.c), which lists as the folder that it
- * would unpack to. */
+ * would unpack to, but for symbolic links. */
 #ifndef IDDPM_DATA_LISTING_H
 #define IDDPM_DATA_LISTING_H
 
@@ -12,6 +12,11 @@
 struct listed {
     uint64_t name;         /* where it begins in listing->names */
     uint64_t offset, size; /* in a tar archive; of a ZIP archive's, `offset` is the number of the member */
+};
+
+/* A hard link in a tar archive; both names begin in listing->names. */
+struct listed_link {
+    uint64_t name, target;
 };
 
 struct listing {
@@ -25,6 +30,8 @@ struct listing {
     size_t names_size, names_capacity;
     struct listed *files;
     size_t count, capacity;
+    struct listed_link *links;
+    size_t link_count, link_capacity;
     uint64_t skipped;
     size_t notes;   /* of files left out by their names, and of hidden ones */
     uint8_t *bytes; /* of the picture being read from an archive */
@@ -42,8 +49,13 @@ void listing_expect(const struct listing *listing, size_t i); /* it will be read
 /* For those who list. */
 const char *listing_base_name(const char *path);
 bool listing_ends(const char *name, const char *ending); /* ending without the dot, in any case */
+bool listing_is_picture(const char *name);               /* by its ending */
 /* Takes a file when its name, relative to the source, is that of a picture. */
 enum iddpm_status listing_add(struct listing *listing, const char *name, uint64_t offset, uint64_t size);
+/* Appends to listing->names. */
+enum iddpm_status listing_add_name(struct listing *listing, const char *name);
+/* Something that cannot be listed is skipped like a picture that cannot be read. */
+enum iddpm_status listing_skip(struct listing *listing, const char *name, const char *reason);
 void listing_note(struct listing *listing, const char *name, const char *what);
 enum iddpm_status listing_archive_open(struct listing *listing); /* listing->form TAR or ZIP */
 

@@ -10,7 +10,18 @@
 
 static enum iddpm_status add_tar_member(void *context, const struct tar_member *member)
 {
-    return listing_add(context, member->name, member->offset, member->size);
+    struct listing *listing = context;
+    if (!member->link) return listing_add(listing, member->name, member->offset, member->size);
+    if (member->symbolic)
+        return listing_skip(listing, member->name, "a symbolic link, which is not followed in an archive");
+    if (!listing_is_picture(member->name)) return listing_add(listing, member->name, 0, 0); /* which says so */
+    struct listed_link link = {.name = listing->names_size};
+    TRY(mem_grow(&listing->links, &listing->link_capacity, listing->link_count + 1, sizeof link, "the list of links"));
+    TRY(listing_add_name(listing, member->name));
+    link.target = listing->names_size;
+    TRY(listing_add_name(listing, member->link));
+    listing->links[listing->link_count++] = link;
+    return IDDPM_OK;
 }
 
 static enum iddpm_status list_zip(struct listing *listing)
@@ -19,7 +30,7 @@ static enum iddpm_status list_zip(struct listing *listing)
         const struct zip_member *member = &listing->zip.members[i];
         size_t n = strlen(member->name);
         if (n && member->name[n - 1] == '/') continue; /* a folder */
-        TRY(listing_add(listing, member->name, i, member->size));
+        TRY(listing_add(listing, archive_plain_name(member->name), i, member->size));
     }
     return IDDPM_OK;
 }
@@ -41,11 +52,51 @@ static int by_path(const void *a, const void *b, void *names)
     return order ? order : x->name < y->name ? -1 : x->name > y->name; /* names were added in the archive's order */
 }
 
-/* Of several members of one name the last one is what unpacking leaves. */
 static void sort_files(struct listing *listing)
 {
+    if (listing->count) qsort_r(listing->files, listing->count, sizeof *listing->files, by_path, listing->names);
+}
+
+/* Among the first `count` files, which are sorted, the last one that the archive has by this name before the link. */
+static const struct listed *find_target(const struct listing *listing, size_t count, const struct listed_link *link)
+{
+    size_t low = 0, high = count;
+    const char *target = listing->names + link->target;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct listed *file = &listing->files[middle];
+        int order = compare_paths(listing->names + file->name, target);
+        if (order < 0 || (order == 0 && file->name < link->name))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (!low || strcmp(listing_name(listing, low - 1), target) != 0) return NULL;
+    return &listing->files[low - 1];
+}
+
+/* Lists each hard link as the file that it is another name of. */
+static enum iddpm_status follow_links(struct listing *listing)
+{
+    size_t count = listing->count;
+    for (size_t i = 0; i < listing->link_count; i++) {
+        char name[PATH_SIZE]; /* listing->names may move */
+        const struct listed *file = find_target(listing, count, &listing->links[i]);
+        snprintf(name, sizeof name, "%s", listing->names + listing->links[i].name);
+        if (file) {
+            TRY(listing_add(listing, name, file->offset, file->size));
+            listing->files[listing->count - 1].name = listing->links[i].name; /* its place among those of one name */
+        } else {
+            TRY(listing_skip(listing, name, "a link to what is no picture of the archive"));
+        }
+    }
+    return IDDPM_OK;
+}
+
+/* Of several members of one name the last one is what unpacking leaves. */
+static void keep_last(struct listing *listing)
+{
     size_t n = 0;
-    qsort_r(listing->files, listing->count, sizeof *listing->files, by_path, listing->names);
     for (size_t i = 0; i < listing->count; i++) {
         if (n && strcmp(listing->names + listing->files[n - 1].name, listing_name(listing, i)) == 0) n--;
         listing->files[n++] = listing->files[i];
@@ -61,7 +112,12 @@ enum iddpm_status listing_archive_open(struct listing *listing)
         TRY(zip_open(&listing->zip, listing->source));
         TRY(list_zip(listing));
     }
-    if (listing->count) sort_files(listing);
+    sort_files(listing);
+    if (listing->link_count) {
+        TRY(follow_links(listing));
+        sort_files(listing);
+    }
+    keep_last(listing);
     return IDDPM_OK;
 }
 

@@ -23,6 +23,7 @@ struct range {
     const char *folder; /* in front of names: "" or with a "/" at the end */
     uint64_t at, end;
     char name[PATH_SIZE]; /* of the next member, from headers before its own; "": none */
+    char link[PATH_SIZE]; /* the same, the target of a link */
     uint64_t size;        /* the same; UINT64_MAX: none */
 };
 
@@ -83,6 +84,8 @@ static bool take_pax(struct range *range, char *text, size_t n)
         text[length - 1] = 0;
         if (strncmp(++key, "path=", 5) == 0)
             snprintf(range->name, PATH_SIZE, "%s", key + 5);
+        else if (strncmp(key, "linkpath=", 9) == 0)
+            snprintf(range->link, PATH_SIZE, "%s", key + 9);
         else if (strncmp(key, "size=", 5) == 0)
             range->size = strtoull(key + 5, NULL, 10);
         text += length;
@@ -99,6 +102,7 @@ static enum iddpm_status take_extension(const struct tar *tar, struct range *ran
     TRY(mem_alloc(&text, (size_t)size + 1, 1, "a header of a tar archive"));
     enum iddpm_status status = read_at(tar, range->at, text, (size_t)size);
     if (status == IDDPM_OK && type == 'L') snprintf(range->name, PATH_SIZE, "%s", text);
+    if (status == IDDPM_OK && type == 'K') snprintf(range->link, PATH_SIZE, "%s", text);
     if (status == IDDPM_OK && type == 'x' && !take_pax(range, text, (size_t)size))
         status = damaged(tar, range->at, "a pax header that makes no sense");
     free(text);
@@ -113,14 +117,35 @@ static bool is_tar(const char *name)
     return n > 4 && strcasecmp(name + n - 4, ".tar") == 0;
 }
 
-/* `name`: as in the archive. */
+const char *archive_plain_name(const char *name)
+{
+    while (*name == '/' || strncmp(name, "./", 2) == 0) name += *name == '/' ? 1 : 2;
+    return name;
+}
+
+/* `name`: as in the archive; out[PATH_SIZE]: in the outermost one. */
+static enum iddpm_status whole_name(const struct tar *tar, const struct range *range, const char *name, char *out)
+{
+    if (snprintf(out, PATH_SIZE, "%s%s", range->folder, archive_plain_name(name)) < PATH_SIZE) return IDDPM_OK;
+    return damaged(tar, range->at, "a name that is too long");
+}
+
+static enum iddpm_status take_link(struct tar *tar, const struct range *range, const char *name, const uint8_t *header)
+{
+    char whole[PATH_SIZE], own[101], target[PATH_SIZE];
+    snprintf(own, sizeof own, "%.100s", (const char *)header + 157);
+    TRY(whole_name(tar, range, name, whole));
+    TRY(whole_name(tar, range, *range->link ? range->link : own, target));
+    return tar->visit(tar->context,
+                      &(struct tar_member){.name = whole, .link = target, .symbolic = header[156] == '2'});
+}
+
 static enum iddpm_status take_file(struct tar *tar, const struct range *range, const char *name, uint64_t size)
 {
     char whole[PATH_SIZE], *slash;
-    while (*name == '/' || strncmp(name, "./", 2) == 0) name += *name == '/' ? 1 : 2;
-    if (snprintf(whole, sizeof whole, "%s%s", range->folder, name) >= PATH_SIZE)
-        return damaged(tar, range->at, "a name that is too long");
-    if (!is_tar(whole)) return tar->visit(tar->context, &(struct tar_member){whole, range->at, size});
+    TRY(whole_name(tar, range, name, whole));
+    if (!is_tar(whole))
+        return tar->visit(tar->context, &(struct tar_member){.name = whole, .offset = range->at, .size = size});
     if (++tar->depth > DEPTH_MAX) return damaged(tar, range->at, "archives in archives in archives without end");
     slash = strrchr(whole, '/');
     *(slash ? slash + 1 : whole) = 0;
@@ -142,11 +167,13 @@ static enum iddpm_status take_member(struct tar *tar, struct range *range, const
         return damaged(tar, range->at, "cut short: a file goes on behind the end of the archive");
     if (type == 'S') return damaged(tar, range->at, "a sparse file, which is not read");
     if (extension) {
-        TRY(take_extension(tar, range, type, type == 'L' || type == 'x' ? size : 0));
+        TRY(take_extension(tar, range, type, type == 'L' || type == 'K' || type == 'x' ? size : 0));
     } else {
+        const char *name = *range->name ? range->name : own;
         header_name(header, own);
-        if (file) TRY(take_file(tar, range, *range->name ? range->name : own, size));
-        range->name[0] = 0;
+        if (file) TRY(take_file(tar, range, name, size));
+        if (type == '1' || type == '2') TRY(take_link(tar, range, name, header));
+        range->name[0] = range->link[0] = 0;
         range->size = UINT64_MAX;
     }
     range->at += (size + BLOCK - 1) / BLOCK * BLOCK;

@@ -7,12 +7,17 @@
 
 struct tar_member {
     const char *name;      /* until the visitor returns */
-    uint64_t offset, size; /* of its bytes in the archive */
+    const char *link;      /* a link's target: of a hard link, the name of a member before it; NULL: a file */
+    bool symbolic;         /* the link */
+    uint64_t offset, size; /* of a file's bytes in the archive */
 };
 
-/* Calls visit for every regular file, until one fails. Archives in the archive (*.tar) are gone through too, and their
- * files stand in the folder of the inner archive, as if it had been unpacked there and removed. Fails with the place
- * when the archive is damaged, cut short, compressed, or none. */
+/* A member's name, of a tar or a ZIP archive, without the "/" and "./" in front that unpacking takes away. */
+const char *archive_plain_name(const char *name);
+
+/* Calls visit for every regular file and link, until one fails. Archives in the archive (*.tar) are gone through too,
+ * and their files stand in the folder of the inner archive, as if it had been unpacked there and removed. Fails with
+ * the place when the archive is damaged, cut short, compressed, or none. */
 enum iddpm_status tar_each(int fd, const char *path,
                            enum iddpm_status (*visit)(void *context, const struct tar_member *), void *context);
 

@@ -52,6 +52,28 @@ prints "from-ilsvrc: 2 images, 2 classes, 2 shards, 1 skipped"
 grep -q '"classes": \["n01440764", "n02"\]' from-ilsvrc/index.json || complain "classes: $(cat from-ilsvrc/index.json)"
 cmp from-flat/shard-0000.h5 from-ilsvrc/shard-0000.h5 || complain "the inner archives give other images"
 
+# hard links are pictures of their own names; symbolic ones are skipped
+mkdir linked
+cp "$pictures"/cat_00[0-3].png "$pictures/readme.txt" linked
+ln linked/cat_001.png linked/ape_1.png
+ln linked/cat_002.png "linked/bee_$(printf 'long%.0s' {1..30}).png"
+ln linked/readme.txt linked/licence.txt
+expect 0 "$iddpm" import folder linked from-linked --size 16
+prints "from-linked: 6 images, 3 classes"
+for format in gnu pax; do
+    tar -c -f linked.tar --format "$format" --sort=name -C linked .
+    expect 0 "$iddpm" import folder linked.tar hard --size 16 --strict
+    for s in {0..5}; do cmp "from-linked/shard-000$s.h5" "hard/shard-000$s.h5" || complain "$format: links differ"; done
+    rm -r hard
+done
+ln -s cat_000.png linked/dog_1.png
+tar -c -f symbolic.tar -C linked .
+expect 0 "$iddpm" import folder symbolic.tar soft --size 16
+says "skipped: symbolic.tar/dog_1.png: a symbolic link"
+prints "soft: 6 images, 3 classes, 6 shards, 1 skipped"
+expect 1 "$iddpm" import folder symbolic.tar strict --size 16 --strict
+says "symbolic.tar/dog_1.png: a symbolic link"
+
 # without classes
 expect 0 "$iddpm" import folder gnu.tar unlabelled --size 16 --unlabelled
 prints "unlabelled: 10 images, 0 classes"
