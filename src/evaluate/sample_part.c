@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -39,8 +40,8 @@ enum iddpm_status sample_read_at(int fd, const char *path, void *out, size_t byt
     for (size_t done = 0; done < bytes;) {
         ssize_t n = pread(fd, (char *)out + done, bytes - done, (off_t)(at + done));
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0)
-            return iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, n < 0 ? strerror(errno) : "it is cut short");
+        if (n < 0) return iddpm_error(IDDPM_FAILED, "%s: cannot read: %s", path, strerror(errno));
+        if (n == 0) return iddpm_error(IDDPM_USAGE, "%s is cut short", path);
         done += (size_t)n;
     }
     return IDDPM_OK;
@@ -59,9 +60,9 @@ static enum iddpm_status check_text(int fd, const char *path, const char *head, 
         uLong got = crc32_z(0, (const Bytef *)head, begin);
         const char *differs = NULL;
         if (crc32_z(got, (const Bytef *)text, length) != crc || text[length - 1])
-            status = iddpm_error(IDDPM_FAILED, "%s: its head is damaged", path);
+            status = iddpm_error(IDDPM_USAGE, "%s: its head is damaged", path);
         else if ((differs = settings_differ(text, n, settings, true)))
-            status = iddpm_error(IDDPM_FAILED, "%s is of a job with another %s", path, differs);
+            status = iddpm_error(IDDPM_USAGE, "%s is of a job with another %s", path, differs);
     }
     free(text);
     return status;
@@ -76,10 +77,10 @@ enum iddpm_status sample_head_check(int fd, const char *path, enum sample_file k
     memcpy(&found, head + KIND, LENGTH);
     memcpy(&length, head + KIND + LENGTH, LENGTH);
     if (memcmp(head, kinds[kind], KIND) != 0 || length == 0 || length > SETTINGS_MAX)
-        return iddpm_error(IDDPM_FAILED, "%s: its head is damaged, or it is no file of a job that was stopped", path);
+        return iddpm_error(IDDPM_USAGE, "%s: its head is damaged, or it is no file of a job that was stopped", path);
     TRY(check_text(fd, path, head, length, n, settings));
     *bytes = sizeof head + length + CRC;
-    return found == record ? IDDPM_OK : iddpm_error(IDDPM_FAILED, "%s is of a job with images of another size", path);
+    return found == record ? IDDPM_OK : iddpm_error(IDDPM_USAGE, "%s is of a job with images of another size", path);
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
@@ -136,13 +137,19 @@ enum iddpm_status sample_part_sync(struct sample_part *part)
     return fdatasync(part->fd) == 0 ? IDDPM_OK : cannot_write(part->path);
 }
 
-enum iddpm_status sample_part_read(const struct sample_part *part, uint64_t image, void *out)
+/* IDDPM_USAGE when it is not whole. */
+static enum iddpm_status read_record(const struct sample_part *part, uint64_t image, void *out)
 {
     uint32_t crc;
     TRY(sample_read_at(part->fd, part->path, out, part->record, place(part, image)));
     TRY(sample_read_at(part->fd, part->path, &crc, CRC, place(part, image) + part->record));
     if (crc == record_crc(part, image, out)) return IDDPM_OK;
-    return iddpm_error(IDDPM_FAILED, "%s: image %llu is damaged", part->path, (unsigned long long)image);
+    return iddpm_error(IDDPM_USAGE, "%s: image %llu is damaged", part->path, (unsigned long long)image);
+}
+
+enum iddpm_status sample_part_read(const struct sample_part *part, uint64_t image, void *out)
+{
+    return read_record(part, image, out) == IDDPM_OK ? IDDPM_OK : IDDPM_FAILED;
 }
 
 /* ---- what is there ----------------------------------------------------------------------------------------------- */
@@ -166,15 +173,51 @@ static enum iddpm_status count_records(struct sample_part *part, uint64_t images
     void *record;
     off_t end = lseek(part->fd, 0, SEEK_END);
     TRY(mem_alloc(&record, part->record, 1, "an image"));
+    enum iddpm_status status = IDDPM_OK;
     for (part->images = 0; part->images < images; part->images++) {
         watchdog_at("reading what is done", -1);
         if (end < 0 || (uint64_t)end < place(part, part->images + 1)) break; /* what a killed job was writing */
-        if (sample_part_read(part, part->images, record) == IDDPM_OK) continue;
-        log_warn("%s; images from there on are drawn again", iddpm_error_text());
-        break;
+        status = read_record(part, part->images, record);
+        if (status != IDDPM_OK) break;
     }
+    if (status == IDDPM_USAGE) log_warn("%s; images from there on are drawn again", iddpm_error_text());
     free(record);
-    return IDDPM_OK;
+    return status == IDDPM_USAGE ? IDDPM_OK : status;
+}
+
+/* Opens the file, and no other job does until it is closed: a lock of the open file, which network file systems have
+ * too. The one who had it may have removed it since. */
+static enum iddpm_status open_alone(struct sample_part *part)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat opened, named;
+    for (;;) {
+        part->fd = open(part->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (part->fd < 0) return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", part->path, strerror(errno));
+        if (fcntl(part->fd, F_OFD_SETLK, &lock) != 0) {
+            if (errno == EAGAIN || errno == EACCES)
+                return iddpm_error(IDDPM_USAGE,
+                                   "%s: another job is drawing these images; wait for its end, or give "
+                                   "--out another name",
+                                   part->path);
+            log_warn("%s: cannot be locked: %s; see that no other job draws the same", part->path, strerror(errno));
+            return IDDPM_OK;
+        }
+        if (fstat(part->fd, &opened) == 0 && stat(part->path, &named) == 0 && opened.st_ino == named.st_ino)
+            return IDDPM_OK;
+        close(part->fd);
+    }
+}
+
+/* What a job of other settings has finished may be worth hours. */
+static enum iddpm_status set_aside(struct sample_part *part)
+{
+    char old[PATH_SIZE + 8];
+    snprintf(old, sizeof old, "%s.old", part->path);
+    log_warn("%s; it is kept as %s", iddpm_error_text(), old);
+    if (rename(part->path, old) != 0) return cannot_write(old);
+    close(part->fd);
+    return open_alone(part);
 }
 
 static enum iddpm_status take_file(struct sample_part *part, int batch, uint64_t images, int n,
@@ -183,10 +226,12 @@ static enum iddpm_status take_file(struct sample_part *part, int batch, uint64_t
     size_t head;
     struct sample_part *p = part;
     if (lseek(p->fd, 0, SEEK_END) == 0) return begin_file(p, n, settings);
-    if (sample_head_check(p->fd, p->path, SAMPLE_FILE_IMAGES, p->record, n, settings, &head) != IDDPM_OK) {
-        log_warn("%s; it is not used", iddpm_error_text());
+    enum iddpm_status status = sample_head_check(p->fd, p->path, SAMPLE_FILE_IMAGES, p->record, n, settings, &head);
+    if (status == IDDPM_USAGE) {
+        TRY(set_aside(part));
         return begin_file(p, n, settings);
     }
+    TRY(status);
     p->head = head;
     TRY(count_records(p, images));
     if (p->images < images) p->images -= p->images % (uint64_t)batch;
@@ -200,10 +245,8 @@ enum iddpm_status sample_part_open(struct sample_part **out, const char *path, s
     struct sample_part *part = *out;
     part->record = record;
     part->path = mem_strdup(path);
-    part->fd = part->path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
-    enum iddpm_status status = part->fd >= 0 ? IDDPM_OK
-                                             : iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path,
-                                                           part->path ? strerror(errno) : "no memory");
+    part->fd = -1;
+    enum iddpm_status status = part->path ? open_alone(part) : iddpm_error(IDDPM_FAILED, "no memory");
     if (status == IDDPM_OK) status = take_file(part, batch, images, n, settings);
     if (status == IDDPM_OK) return status;
     sample_part_close(part);

@@ -80,6 +80,16 @@ for what in "--npz --out KIND.png" "--encode digits --out KIND.npz"; do
     expect 0 cmp all.npz some.npz
 done
 
+# Two jobs do not draw into one result.
+"$iddpm" sample run --num 9000 --batch 2 --out busy.png >out 2>err &
+pid=$!
+wait_for test -s busy.png.part
+expect 2 "$iddpm" sample run --num 9000 --batch 2 --out busy.png --seed 3
+says "busy.png.part: another job is drawing these images"
+kill -TERM $pid
+wait $pid
+[ $? = 75 ] || complain "the job that had the file: $(cat err)"
+
 # No room: a clear message, nothing half-written, and the same command continues.
 (
     trap '' XFSZ
@@ -98,7 +108,8 @@ rmdir full.npz
 # Of other settings nothing is taken.
 cp full.png.part other.png.part
 expect 0 "$iddpm" sample run --num $images --batch 2 --out other.png --seed 9
-says "other.png.part is of a job with another seed; it is not used"
+says "other.png.part is of a job with another seed; it is kept as other.png.part.old"
+expect 0 cmp full.png.part other.png.part.old
 expect 0 "$iddpm" sample run --num $images --batch 2 --npz --out full.png
 prints "continues full.png.part: $images of $images images are done"
 expect 0 cmp whole.npz full.npz

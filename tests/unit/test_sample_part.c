@@ -103,6 +103,10 @@ static void other_settings_are_another_job(void **state)
     assert_int_equal(found(N), 0);
     assert_non_null(strstr(iddpm_error_text(), "is of a job with another seed"));
     settings[1].integer--;
+    char old[PATH_SIZE + 8]; /* it is kept under this name */
+    snprintf(old, sizeof old, "%s.old", path);
+    assert_int_equal(rename(old, path), 0);
+    assert_int_equal(found(N), N);
 }
 
 /* ---- chains ------------------------------------------------------------------------------------------------------ */
