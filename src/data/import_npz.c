@@ -99,7 +99,7 @@ enum iddpm_status import_npz_open(const struct import_options *options, const ch
     source->fetch = npz_spool_fetch;
     source->close = npz_spool_close;
     import_identify(source, options->source);
-    enum iddpm_status status = zip_open(&zip, options->source);
+    enum iddpm_status status = zip_open(&zip, options->source, "an NPZ file");
     if (status == IDDPM_OK) status = open_images(&zip, scratch, dataset, images);
     if (status == IDDPM_OK) status = open_labels(&zip, dataset, images);
     zip_close(&zip);

@@ -109,7 +109,7 @@ enum iddpm_status listing_archive_open(struct listing *listing)
     if (listing->form == LISTING_TAR) {
         TRY(tar_each(listing->archive, listing->source, add_tar_member, listing));
     } else {
-        TRY(zip_open(&listing->zip, listing->source));
+        TRY(zip_open(&listing->zip, listing->source, "a ZIP archive"));
         TRY(list_zip(listing));
     }
     sort_files(listing);

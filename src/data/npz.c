@@ -144,7 +144,7 @@ enum iddpm_status npz_read(const char *path, int *n, struct npz_array **arrays)
     struct zip zip;
     *n = 0;
     *arrays = NULL;
-    enum iddpm_status status = zip_open(&zip, path);
+    enum iddpm_status status = zip_open(&zip, path, "an NPZ file");
     if (status == IDDPM_OK) status = mem_alloc(arrays, zip.count, sizeof **arrays, path);
     for (size_t i = 0; status == IDDPM_OK && i < zip.count; i++)
         status = read_member(&zip, &zip.members[i], &(*arrays)[(*n)++]);

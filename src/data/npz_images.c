@@ -113,7 +113,7 @@ static enum iddpm_status open_all(struct npz_images *images)
     struct npz_images_reader *reader = images->reader;
     struct npz_array array;
     struct sha256 hash;
-    TRY(zip_open(&reader->zip, images->path));
+    TRY(zip_open(&reader->zip, images->path, "an NPZ file"));
     TRY(npz_open_images(&reader->stream, &reader->zip, &array));
     images->images = array.dims[0];
     images->height = (int)array.dims[1];

@@ -6,13 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MEMBERS = 8, HEADER_WRITTEN = 256 /* enough for five dimensions of 20 digits */ };
+enum { MEMBERS = 8, NAME_WRITTEN = 72, HEADER_WRITTEN = 256 /* enough for five dimensions of 20 digits */ };
 
 struct npz_writer {
     char path[PATH_SIZE], temporary[PATH_SIZE + 8];
     FILE *stream;
     size_t n;
     struct zip_member members[MEMBERS];
+    char names[MEMBERS][NAME_WRITTEN];
     uint64_t left; /* bytes that the present array still needs */
 };
 
@@ -64,8 +65,10 @@ enum iddpm_status npz_writer_begin(struct npz_writer *writer, const struct npz_a
     size_t size = make_header(array, header);
     TRY(end_array(writer));
     if (writer->n == MEMBERS) return iddpm_error(IDDPM_FAILED, "too many arrays");
+    char *name = writer->names[writer->n];
     struct zip_member *member = &writer->members[writer->n++];
-    snprintf(member->name, sizeof member->name, "%s.npy", array->name);
+    snprintf(name, NAME_WRITTEN, "%s.npy", array->name);
+    member->name = name;
     writer->left = npz_bytes(array);
     member->size = size + writer->left;
     TRY(zip_begin_member(writer->stream, member));

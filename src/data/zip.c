@@ -30,7 +30,7 @@ static uint64_t get(const uint8_t *at, int bytes)
 
 static enum iddpm_status damaged(const struct zip *zip, const char *what)
 {
-    return iddpm_error(IDDPM_FAILED, "%s: not an NPZ file or damaged: %s", zip->path, what);
+    return iddpm_error(IDDPM_FAILED, "%s: not %s or damaged: %s", zip->path, zip->form, what);
 }
 
 static enum iddpm_status read_at(const struct zip *zip, uint64_t offset, void *out, size_t n)
@@ -103,20 +103,23 @@ static bool take_extra64(const uint8_t *extra, uint64_t length, uint64_t *const 
 }
 
 /* One entry; *at moves behind it. */
-static enum iddpm_status parse_entry(const struct zip *zip, const uint8_t **at, uint64_t *left,
-                                     struct zip_member *member)
+static enum iddpm_status parse_entry(struct zip *zip, const uint8_t **at, uint64_t *left, struct zip_member *member)
 {
     const uint8_t *entry = *at;
     if (*left < CENTRAL_SIZE || get(entry, 4) != CENTRAL_HEADER) return damaged(zip, "wrong directory entry");
     uint64_t name = get(entry + 28, 2), extra = get(entry + 30, 2),
              length = CENTRAL_SIZE + name + extra + get(entry + 32, 2);
-    if (length > *left || name >= ZIP_NAME) return damaged(zip, "wrong directory entry");
-    *member = (struct zip_member){.method = (unsigned)get(entry + 10, 2),
+    if (length > *left) return damaged(zip, "wrong directory entry");
+    if (name >= PATH_SIZE) return damaged(zip, "a name that is too long");
+    *member = (struct zip_member){.name = zip->names + zip->names_size,
+                                  .method = (unsigned)get(entry + 10, 2),
                                   .crc = (uint32_t)get(entry + 16, 4),
                                   .packed = get(entry + 20, 4),
                                   .size = get(entry + 24, 4),
                                   .header = get(entry + 42, 4)};
-    memcpy(member->name, entry + CENTRAL_SIZE, name);
+    memcpy(zip->names + zip->names_size, entry + CENTRAL_SIZE, name);
+    zip->names_size += name;
+    zip->names[zip->names_size++] = 0;
     uint64_t *const values[3] = {&member->size, &member->packed, &member->header};
     if (!take_extra64(entry + CENTRAL_SIZE + name, extra, values)) return damaged(zip, "wrong ZIP64 field");
     if (get(entry + 8, 2) & 1) return damaged(zip, "it is encrypted");
@@ -127,18 +130,19 @@ static enum iddpm_status parse_entry(const struct zip *zip, const uint8_t **at, 
 
 static enum iddpm_status parse_directory(struct zip *zip, const struct directory *directory, const uint8_t *bytes)
 {
-    uint64_t left = directory->size;
+    uint64_t left = directory->size, room = directory->size - directory->count * (CENTRAL_SIZE - 1);
     TRY(mem_alloc(&zip->members, directory->count, sizeof *zip->members, zip->path));
+    TRY(mem_alloc(&zip->names, room, 1, zip->path)); /* the names and a 0 for each, at most */
     for (; zip->count < directory->count; zip->count++) TRY(parse_entry(zip, &bytes, &left, &zip->members[zip->count]));
     return IDDPM_OK;
 }
 
-enum iddpm_status zip_open(struct zip *zip, const char *path)
+enum iddpm_status zip_open(struct zip *zip, const char *path, const char *form)
 {
     struct directory directory;
     uint8_t *bytes;
     off_t size;
-    *zip = (struct zip){.path = path, .stream = fopen(path, "rb")};
+    *zip = (struct zip){.path = path, .form = form, .stream = fopen(path, "rb")};
     if (!zip->stream || fseeko(zip->stream, 0, SEEK_END) != 0 || (size = ftello(zip->stream)) < 0)
         return iddpm_error(IDDPM_FAILED, "%s: cannot open: %s", path, strerror(errno));
     zip->size = (uint64_t)size;
@@ -154,6 +158,7 @@ void zip_close(struct zip *zip)
 {
     if (zip->stream) fclose(zip->stream);
     free(zip->members);
+    free(zip->names);
     *zip = (struct zip){0};
 }
 

@@ -1,4 +1,5 @@
-/* Private: ZIP archives as far as NPZ files need them: stored or deflated members, ZIP64, no encryption. */
+/* Private: ZIP archives as far as NPZ files and pictures need them: stored or deflated members, ZIP64, no encryption.
+ */
 #ifndef IDDPM_DATA_ZIP_H
 #define IDDPM_DATA_ZIP_H
 
@@ -6,25 +7,26 @@
 
 #include <zlib.h>
 
-#define ZIP_NAME 256
-
 struct zip_member {
-    char name[ZIP_NAME];
-    unsigned method; /* 0 stored, 8 deflated */
+    const char *name; /* in zip->names; when writing, the caller's */
+    unsigned method;  /* 0 stored, 8 deflated */
     uint32_t crc;
     uint64_t packed, size, header; /* bytes in the archive and unpacked; offset of the local header */
 };
 
 struct zip {
-    const char *path;
+    const char *path, *form;
     FILE *stream;
     uint64_t size; /* of the archive */
     size_t count;
     struct zip_member *members;
+    char *names;
+    size_t names_size;
 };
 
-/* Opens and reads the directory. `path` must live as long. zip_close also after a failure. */
-enum iddpm_status zip_open(struct zip *zip, const char *path);
+/* Opens and reads the directory. `path` and `form` must live as long; `form`, "an NPZ file", is what errors say that
+ * it is not. zip_close also after a failure. */
+enum iddpm_status zip_open(struct zip *zip, const char *path, const char *form);
 void zip_close(struct zip *zip);
 
 /* One member read from its beginning to its end. One at a time. */

@@ -34,6 +34,15 @@ done
 $python -c 'import shutil; shutil.make_archive("set", "zip", "set")'
 expect 0 "$iddpm" import folder set.zip from-zip --size 16 --shards 4
 same from-zip
+$python - <<'END' # names as unpacking takes them, and one longer than any file's own
+import zipfile
+with zipfile.ZipFile("set.zip") as whole, zipfile.ZipFile("other.zip", "w") as other:
+    for i, name in enumerate(whole.namelist()):
+        other.writestr(("./", "/", "")[i % 3] + name, whole.read(name))
+    other.writestr("folder/" * 60 + "notes.txt", "")
+END
+expect 0 "$iddpm" import folder other.zip from-other-zip --size 16 --shards 4
+same from-other-zip
 
 # a member that comes twice: the last one counts; archives in an archive, as ILSVRC2012's, lie where they would unpack
 cp gnu.tar twice.tar
@@ -92,7 +101,7 @@ done
 gzip -k gnu.tar
 refused gnu.tar.gz "not a tar archive; a compressed one is to be unpacked to .tar first"
 head -c 4000 set.zip >cut.zip
-refused cut.zip ""
+refused cut.zip "not a ZIP archive or damaged"
 (cat gnu.tar && :) >damaged.tar
 printf x | dd of=damaged.tar bs=1 seek=10 conv=notrunc status=none
 refused damaged.tar "not a tar archive"
