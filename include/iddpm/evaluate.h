@@ -105,6 +105,8 @@ struct noise {
     size_t image; /* elements */
     double *data;
     int64_t *labels; /* [images] of what was encoded; NULL: none */
+    uint32_t crc32;  /* of the draws and labels, as read */
+    char *label;     /* of results: name and checksum */
 };
 /* From the array "noise" of an HDF5 file, with "labels" if there are such, or the first array of an NPZ file, with
  * arr_1. */

@@ -171,7 +171,7 @@ enum iddpm_status cmd_sample(struct cli *cli)
     enum { OWN = 15 };
     struct option options[OWN + ENSEMBLE_OPTIONS + INFERENCE_OPTIONS] = {
         {"num", "N", "number of images; -1: 64, 8 rows of --progressive, or as many as --base or --encode has",
-         .integer = &command.images, .min = -1},
+         .integer = &command.images, .min = -1, .max = UINT32_MAX},
         {"steps", "N", "number of timesteps, spread evenly; short for --respacing N", .text = &command.steps},
         {"ddim", NULL, "deterministic DDIM steps instead of ancestral ones", .flag = &command.ddim},
         {"eta", "E", "noise of DDIM steps, 0 to 1", .number = &command.eta, .min = 0, .max = 1},

@@ -42,7 +42,7 @@ enum iddpm_status result_name_path(char *out, const struct inference *inference,
     }
     result_name_add(name, "%s", ending);
     for (char *c = name; *c; c++)
-        if (*c == '/' || isspace((unsigned char)*c)) *c = '-';
+        if (isspace((unsigned char)*c) || strchr("/*?[]", *c)) *c = '-';
     if (strlen(name) > LONGEST)
         return iddpm_error(IDDPM_USAGE, "the options make the result's name too long (%.60s...): give --out FILE",
                            name);

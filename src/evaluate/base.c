@@ -73,6 +73,7 @@ static enum iddpm_status make_small(struct base *base, const struct dataset *dat
     if (status == IDDPM_OK) status = mem_alloc(&pixels, large, 1, "an image");
     if (status == IDDPM_OK) status = mem_alloc(&x, large + small, sizeof *x, "an image");
     for (uint64_t i = 0; i < base->images && status == IDDPM_OK; i++) {
+        watchdog_at("reading images to enlarge", -1);
         status = dataset_read(data, i, 1, pixels, base->labels ? base->labels + i : NULL);
         if (status != IDDPM_OK) break;
         pixels_to_signal(large, pixels, x);

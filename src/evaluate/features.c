@@ -185,7 +185,7 @@ static void settings(const struct job *job, struct store_attribute out[SETTINGS]
         setting_integer("diffusion_steps", model->diffusion->original_num_steps),
         setting_integer("num_timesteps", model->diffusion->num_timesteps),
         setting_text("respacing", model->respacing),
-        setting_text("noise", options->noise ? options->noise->name : "philox"),
+        setting_text("noise", noise_label(options->noise)),
         setting_integer("seed", (int64_t)options->seed),
         setting_integer("batch", model->batch),
         setting_text("instruction_set", kernels_isa()),

@@ -1,5 +1,6 @@
 /* A measured likelihood as files. */
 #include "nll.h"
+#include "noise.h"
 #include "part.h"
 
 #include <stdlib.h>
@@ -26,7 +27,7 @@ void nll_settings(const struct model *model, const struct dataset *data, const s
         setting_text("respacing", model->respacing),
         setting_integer("strata", columns < diffusion->num_timesteps ? columns : 0),
         setting_integer("clip_denoised", options->clip_denoised),
-        setting_text("noise", options->noise ? options->noise->name : "philox"),
+        setting_text("noise", noise_label(options->noise)),
         setting_integer("seed", (int64_t)options->seed),
         setting_integer("batch", model->batch),
         setting_text("instruction_set", kernels_isa()),

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 static bool is_npz(const char *path)
 {
@@ -66,14 +67,31 @@ static enum iddpm_status read_hdf5(struct noise *out, const char *path)
     return status;
 }
 
+/* A file may be written over by other draws under its name. */
+static enum iddpm_status name_noise(struct noise *noise, const char *path)
+{
+    size_t n = (size_t)noise->draws * (size_t)noise->images * noise->image;
+    uLong crc = crc32_z(0, (const Bytef *)noise->data, n * sizeof *noise->data);
+    if (noise->labels) crc = crc32_z(crc, (const Bytef *)noise->labels, (size_t)noise->images * sizeof *noise->labels);
+    noise->name = path;
+    noise->crc32 = (uint32_t)crc;
+    if (asprintf(&noise->label, "%s, crc32 %08x", path, (unsigned)noise->crc32) >= 0) return IDDPM_OK;
+    noise->label = NULL;
+    return iddpm_error(IDDPM_FAILED, "no memory for the name of the noise");
+}
+
+const char *noise_label(const struct noise *noise)
+{
+    if (!noise) return "philox";
+    return noise->label ? noise->label : noise->name;
+}
+
 enum iddpm_status noise_read(struct noise **out, const char *path)
 {
     TRY(mem_alloc(out, 1, sizeof **out, "noise"));
     enum iddpm_status status = is_npz(path) ? read_npz(*out, path) : read_hdf5(*out, path);
-    if (status == IDDPM_OK) {
-        (*out)->name = path;
-        return status;
-    }
+    if (status == IDDPM_OK) status = name_noise(*out, path);
+    if (status == IDDPM_OK) return status;
     noise_destroy(*out);
     *out = NULL;
     return status;
@@ -84,6 +102,7 @@ void noise_destroy(struct noise *noise)
     if (!noise) return;
     free(noise->data);
     free(noise->labels);
+    free(noise->label);
     free(noise);
 }
 

@@ -3,19 +3,9 @@
 #include "sample.h"
 
 #include <string.h>
-#include <zlib.h>
 
 static const char *const kinds[] = {
     [SAMPLING_ANCESTRAL] = "ancestral", [SAMPLING_DDIM] = "ddim", [SAMPLING_DDIM_REVERSE] = "ddim encoding"};
-
-static int64_t noise_crc32(const struct noise *noise)
-{
-    if (!noise) return 0;
-    size_t n = (size_t)noise->draws * (size_t)noise->images;
-    uLong crc = crc32_z(0, (const Bytef *)noise->data, n * noise->image * sizeof *noise->data);
-    if (noise->labels) crc = crc32_z(crc, (const Bytef *)noise->labels, (size_t)noise->images * sizeof *noise->labels);
-    return (int64_t)crc;
-}
 
 void sample_settings(const struct model *model, const struct sample_options *options,
                      struct store_attribute out[SAMPLE_SETTINGS])
@@ -38,7 +28,7 @@ void sample_settings(const struct model *model, const struct sample_options *opt
         setting_integer("class", options->label),
         setting_number("guidance", model->guidance),
         setting_text("noise", options->noise ? "file" : "philox"),
-        setting_integer("noise_crc32", noise_crc32(options->noise)),
+        setting_integer("noise_crc32", options->noise ? options->noise->crc32 : 0),
         setting_integer("seed", (int64_t)options->seed),
         setting_text("base", options->base ? options->base->path : ""),
         setting_text("base_hash", options->base ? options->base->hash : ""),

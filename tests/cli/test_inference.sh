@@ -57,7 +57,7 @@ prints "labels                   Dataset {7}"
 attributes "$result" 'layout="\[images\]\[height\]\[width\]\[channels\]"' timestep=7 'data="held-out"' \
     'weights="ema/0.5"'
 expect 0 "$iddpm" features run --timestep 1 --respacing 2 --data digits --num 3 --blocks 'middle_block,output_blocks.*' --pool
-prints "wrote run/features/step-00000004-ema-0.5-digits-t1-2-num3-middle_block,output_blocks.*-pool.h5"
+prints "wrote run/features/step-00000004-ema-0.5-digits-t1-2-num3-middle_block,output_blocks.--pool.h5"
 expect 0 h5ls run/features/step-00000004-ema-0.5-digits-t1-2-num3-*.h5
 counts 4 Dataset
 prints "{3, 32}"

@@ -59,6 +59,27 @@ static void noise_is_read_from_both_kinds_of_file(void **state)
     }
 }
 
+/* Results are known again by the draws, not by the name alone. */
+static void other_draws_under_a_name_are_other_noise(void **state)
+{
+    (void)state;
+    double draws[ALL] = {0};
+    uint32_t crcs[2];
+    for (int i = 0; i < 2; i++) {
+        struct noise *noise;
+        char crc[32];
+        draws[ALL - 1] = i;
+        must(store_write(at("noise.h5"), 1, &(struct store_array){"noise", STORE_F64, 3, {DRAWS, IMAGES, IMAGE}, draws},
+                         0, NULL));
+        must(noise_read(&noise, at("noise.h5")));
+        crcs[i] = noise->crc32;
+        snprintf(crc, sizeof crc, "noise.h5, crc32 %08x", (unsigned)noise->crc32);
+        assert_non_null(strstr(noise->label, crc));
+        noise_destroy(noise);
+    }
+    assert_int_not_equal(crcs[0], crcs[1]);
+}
+
 static void other_arrays_are_no_noise(void **state)
 {
     (void)state;
@@ -349,6 +370,7 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(noise_is_read_from_both_kinds_of_file),
+                                       cmocka_unit_test(other_draws_under_a_name_are_other_noise),
                                        cmocka_unit_test(other_arrays_are_no_noise),
                                        cmocka_unit_test(a_result_says_what_was_measured_on_what),
                                        cmocka_unit_test(a_result_from_before_ensembles_counts),
