@@ -32,8 +32,8 @@ enum sample_file { SAMPLE_FILE_IMAGES, SAMPLE_FILE_CHAINS };
 /* The head as it is written; free(). */
 enum iddpm_status sample_head_make(enum sample_file kind, uint64_t record, int n,
                                    const struct store_attribute *settings, void *out, size_t *bytes);
-/* What a file begins with must be the head of a job with the same settings; *bytes: its length. IDDPM_USAGE says what is
- * otherwise, IDDPM_FAILED why it cannot be read. */
+/* What a file begins with must be the head of a job with the same settings; *bytes: its length. IDDPM_USAGE says what
+ * is otherwise, IDDPM_FAILED why it cannot be read. */
 enum iddpm_status sample_head_check(int fd, const char *path, enum sample_file kind, uint64_t record, int n,
                                     const struct store_attribute *settings, size_t *bytes);
 /* Exactly so many bytes at that place; IDDPM_USAGE when the file is too short, IDDPM_FAILED when it cannot be read. */
@@ -49,9 +49,9 @@ struct sample_part {
     uint64_t head; /* bytes before the first one */
     uint64_t images;
 };
-/* Opens or begins the file, and locks it: IDDPM_USAGE when another job has it. Of what is there only whole records up to
- * the first damaged one stay, as far as they make up whole batches, or all `images`; a file of other settings is kept as
- * PATH.old. */
+/* Opens or begins the file, and locks it: IDDPM_USAGE when another job has it. Of what is there only whole records up
+ * to the first damaged one stay, as far as they make up whole batches, or all `images`; a file of other settings is
+ * kept as PATH.old. */
 enum iddpm_status sample_part_open(struct sample_part **out, const char *path, size_t record, int batch,
                                    uint64_t images, int n, const struct store_attribute *settings);
 void sample_part_close(struct sample_part *part); /* NULL is fine; the file stays */

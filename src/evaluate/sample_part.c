@@ -212,8 +212,9 @@ static enum iddpm_status open_alone(struct sample_part *part)
 /* What a job of other settings has finished may be worth hours. */
 static enum iddpm_status set_aside(struct sample_part *part)
 {
-    char old[PATH_SIZE + 8];
-    snprintf(old, sizeof old, "%s.old", part->path);
+    char old[PATH_SIZE + 32];
+    int written = snprintf(old, sizeof old - 16, "%s.old", part->path);
+    for (int i = 2; access(old, F_OK) == 0; i++) sprintf(old + written, "-%d", i);
     log_warn("%s; it is kept as %s", iddpm_error_text(), old);
     if (rename(part->path, old) != 0) return cannot_write(old);
     close(part->fd);

@@ -26,8 +26,12 @@ static struct sample_part *open_part(uint64_t images)
 }
 
 /* How many images are found, each as it was. */
+/* What was set aside before is removed. */
 static uint64_t found(uint64_t images)
 {
+    char old[PATH_SIZE + 8];
+    snprintf(old, sizeof old, "%s.old", path);
+    remove(old);
     struct sample_part *part = open_part(images);
     uint8_t want[RECORD], got[RECORD];
     uint64_t n = part->images;
@@ -107,6 +111,15 @@ static void other_settings_are_another_job(void **state)
     snprintf(old, sizeof old, "%s.old", path);
     assert_int_equal(rename(old, path), 0);
     assert_int_equal(found(N), N);
+    for (int i = 0; i < 2; i++) { /* twice: neither goes */
+        settings[1].integer++;
+        sample_part_close(open_part(N));
+    }
+    settings[1].integer -= 2;
+    snprintf(old, sizeof old, "%s.old-2", path);
+    assert_int_equal(remove(old), 0);
+    assert_int_equal(found(N), 0);
+    assert_int_equal(found(N), 0); /* for the tests behind, nothing is left */
 }
 
 /* ---- chains ------------------------------------------------------------------------------------------------------ */
