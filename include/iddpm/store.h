@@ -123,6 +123,9 @@ enum iddpm_status rows_create(struct rows_writer **out, const char *path, int n_
                               const struct store_attribute *attributes);
 /* Rows [first, first + count) of array number i. */
 enum iddpm_status rows_write(struct rows_writer *writer, int i, uint64_t first, uint64_t count, const void *data);
+/* Elements [first, first + count) of it, in the order of the file. */
+enum iddpm_status rows_write_elements(struct rows_writer *writer, int i, uint64_t first, uint64_t count,
+                                      const void *data);
 /* Syncs and renames. Destroys the writer in any case; after a failure there is no temporary file. */
 enum iddpm_status rows_finish(struct rows_writer *writer);
 void rows_abandon(struct rows_writer *writer); /* NULL is fine; the temporary file goes */

@@ -117,16 +117,35 @@ enum iddpm_status samples_write_npz(const struct samples *samples, const char *p
     return status;
 }
 
+static enum iddpm_status write_latents(const struct samples *samples, struct rows_writer *writer, void *room)
+{
+    const size_t image = record_of(samples) / sizeof(double);
+    for (uint64_t i = 0; i < samples->images; i++) {
+        const void *record;
+        watchdog_at("writing latents", -1);
+        TRY(record_at(samples, i, room, &record));
+        TRY(rows_write_elements(writer, 0, i * image, image, record));
+    }
+    return samples->labels ? rows_write(writer, 1, 0, samples->images, samples->labels) : IDDPM_OK;
+}
+
 enum iddpm_status samples_write_latents(const struct samples *samples, const char *path)
 {
     const struct npz_array images = describe(samples);
     struct store_array arrays[] = {{"noise", STORE_F64, images.ndim, {0}, NULL},
-                                   {"labels", STORE_I64, 1, {samples->images}, samples->labels}};
+                                   {"labels", STORE_I64, 1, {samples->images}, NULL}};
+    struct rows_writer *writer;
+    void *room;
     if (!samples->latents) return iddpm_error(IDDPM_USAGE, "%s: these samples are no latents", path);
     memcpy(arrays[0].dims, images.dims, sizeof images.dims);
-    TRY(read_records(samples, samples->images, &arrays[0].data));
-    enum iddpm_status status = store_write(path, samples->labels ? 2 : 1, arrays, 0, NULL);
-    free(arrays[0].data);
+    TRY(mem_alloc(&room, record_of(samples), 1, "an image"));
+    enum iddpm_status status = rows_create(&writer, path, samples->labels ? 2 : 1, arrays, 0, NULL);
+    if (status == IDDPM_OK) status = write_latents(samples, writer, room);
+    if (status == IDDPM_OK)
+        status = rows_finish(writer);
+    else
+        rows_abandon(writer);
+    free(room);
     return status;
 }
 

@@ -15,7 +15,7 @@ struct rows_writer {
     int fd;
     struct place {
         uint64_t offset, rows; /* the former bytes */
-        size_t row_bytes;
+        size_t row, element;   /* elements of a row; bytes */
     } * places;
 };
 
@@ -42,7 +42,7 @@ static enum iddpm_status make_array(struct rows_writer *writer, hid_t file, int 
     if (dataset < 0) return hdf5_error(writer->temporary, "make the data set %s", array->path);
     size_t elements = 1;
     for (int d = 1; d < array->ndim; d++) elements *= array->dims[d];
-    *place = (struct place){H5Dget_offset(dataset), array->dims[0], elements * store_type_bytes(array->type)};
+    *place = (struct place){H5Dget_offset(dataset), array->dims[0], elements, store_type_bytes(array->type)};
     return IDDPM_OK;
 }
 
@@ -120,15 +120,17 @@ enum iddpm_status rows_create(struct rows_writer **out, const char *path, int n_
 
 /* ---- the numbers ------------------------------------------------------------------------------------------------- */
 
-enum iddpm_status rows_write(struct rows_writer *writer, int i, uint64_t first, uint64_t count, const void *data)
+enum iddpm_status rows_write_elements(struct rows_writer *writer, int i, uint64_t first, uint64_t count,
+                                      const void *data)
 {
     const struct place *place = &writer->places[i];
-    if (first > place->rows || count > place->rows - first)
-        return iddpm_error(IDDPM_FAILED, "%s: array %d has no rows %llu to %llu", writer->path, i,
+    const uint64_t all = place->rows * place->row;
+    if (first > all || count > all - first)
+        return iddpm_error(IDDPM_FAILED, "%s: array %d has no elements %llu to %llu", writer->path, i,
                            (unsigned long long)first, (unsigned long long)(first + count));
     const char *from = data;
-    size_t bytes = (size_t)count * place->row_bytes;
-    off_t at = (off_t)(place->offset + first * place->row_bytes);
+    size_t bytes = (size_t)count * place->element;
+    off_t at = (off_t)(place->offset + first * place->element);
     while (bytes) {
         ssize_t n = pwrite(writer->fd, from, bytes, at);
         if (n < 0 && errno == EINTR) continue;
@@ -140,6 +142,12 @@ enum iddpm_status rows_write(struct rows_writer *writer, int i, uint64_t first, 
         bytes -= (size_t)n;
     }
     return IDDPM_OK;
+}
+
+enum iddpm_status rows_write(struct rows_writer *writer, int i, uint64_t first, uint64_t count, const void *data)
+{
+    const size_t row = writer->places[i].row;
+    return rows_write_elements(writer, i, first * row, count * row, data);
 }
 
 enum iddpm_status rows_finish(struct rows_writer *writer)

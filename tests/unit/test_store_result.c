@@ -171,7 +171,7 @@ static enum iddpm_status write_rows(struct rows_writer *writer)
     TRY(rows_write(writer, 0, 1, 1, vb[1]));
     TRY(rows_write(writer, 1, 0, 3, labels));
     TRY(rows_write(writer, 0, 0, 1, vb[0]));
-    TRY(rows_write(writer, 1, 3, 1, labels + 3));
+    TRY(rows_write_elements(writer, 1, 3, 1, labels + 3));
     return rows_write(writer, 2, 0, 0, NULL);
 }
 
@@ -209,7 +209,7 @@ static void rows_leave_the_old_file(void **state)
     assert_int_equal(write_all(), IDDPM_OK);
     assert_int_equal(rows_create(&writer, path, 3, by_rows, 0, NULL), IDDPM_OK);
     assert_int_equal(rows_write(writer, 1, 3, 2, labels), IDDPM_FAILED);
-    expect_text("result.h5: array 1 has no rows 3 to 5");
+    expect_text("result.h5: array 1 has no elements 3 to 5");
     rows_abandon(writer);
     signal(SIGXFSZ, SIG_IGN);
     struct rlimit before, little;
