@@ -14,7 +14,8 @@ SH
 cat >bin/scontrol <<SH
 #!/bin/sh
 [ "\$1" = requeue ] && echo "\$2" >>"$work/requeued"
-echo "JobId=7 JobName=x JobState=\$STATE Reason=None Dependency=(null) Requeue=1 Restarts=\$RESTARTS BatchFlag=1"
+echo "JobId=7 JobName=x JobState=\$STATE Reason=None Dependency=(null) Requeue=1 Restarts=\$RESTARTS BatchFlag=1" \
+    "Command=\${SCRIPT:-x} WorkDir=/elsewhere SubmitLine=sbatch jobs/other.sbatch a"
 SH
 chmod +x bin/*
 export PATH=$work/bin:$PATH IDDPM=$iddpm
@@ -53,6 +54,14 @@ prints "8 of the job's 12 ranks are used"
 grep -q -- '^-n 8 ' ran || complain "started with: $(cat ran)"
 run 0 bash "$here/jobs/nll.sbatch" a
 grep -q -- '^-n 12 .* nll a$' ran || complain "started with: $(cat ran)"
+# Slurm runs a copy; the original may lie in a folder with spaces, have another name, and have arguments behind it
+mkdir "my own" spool
+ln -s "$here/jobs" "my own/jobs"
+cp "$here/jobs/nll.sbatch" spool/slurm_script
+for script in "$here/jobs/nll.sbatch a b/c.sbatch" "$work/my own/jobs/nll-2.sh a" "$here/jobs/nll.sbatch"; do
+    expect 0 env STATUS=0 STATE=RUNNING RESTARTS=0 SLURM_JOB_ID=7 SLURM_NTASKS=2 SCRIPT="$script" bash spool/slurm_script a
+    grep -q -- ' nll a$' ran || complain "a copy of '$script' started: $(cat ran)"
+done
 # both stages of a cascade, on all ranks; stopped in the first, the job comes back before the second
 run 0 bash "$here/jobs/cascade.sbatch" a up 3 made --steps 5 -- --steps 7
 grep -q -- '^-n 12 .* sample up --num 3 --base made/base.npz --npz --out made/samples.png --steps 7$' ran ||
