@@ -4,8 +4,8 @@
 #
 # BASE and UPSAMPLER are runs or checkpoints. FOLDER gets base.npz and samples.npz, N images each, with their classes, and
 # pictures of both; base.checkpoint and samples.checkpoint name the newest checkpoints of runs when it began. Options are
-# those of `iddpm sample` for both stages, or before -- for the first and behind it for the second. Stopped or killed, the same command continues, and what is finished stays. Under Slurm: cascade.sbatch; sourced
-# by job.sh, which has launch.
+# those of `iddpm sample` for both stages, or before -- for the first and behind it for the second. Stopped or killed, the
+# same command continues, and what is finished stays. Under Slurm: cascade.sbatch; sourced by job.sh, which has launch.
 
 # The checkpoint of a run that FILE names; at the first start the newest, so that no image is of a later one.
 cascade_model() { # FILE RUN|CHECKPOINT
